@@ -1,0 +1,65 @@
+/* cgroup.h: cgroup v2: one container's directory: made, limited, read, killed, removed.
+ *
+ * Paths are below /sys/fs/cgroup, as in the kubelet's cgroup parent: "/kubepods/burstable/podX/ID".
+ */
+#ifndef CRISP_CGROUP_H
+#define CRISP_CGROUP_H
+
+#include "base/err.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+/* Makes the directory, its missing parents, and enables the controllers on the way down. */
+struct err *cgroup_make(const char *path) _must_check_;
+
+struct cgroup_resources {       /* 0 or false `has_`: left as it is; limits: -1 is "max" */
+	bool has_cpu_shares, has_cpu_quota, has_cpu_period, has_memory, has_swap, has_pids, has_memory_low;
+	uint64_t cpu_shares;    /* cgroup v1 shares, 2…262144, converted to cpu.weight */
+	int64_t cpu_quota;      /* µs a period, -1: none */
+	uint64_t cpu_period;    /* µs */
+	int64_t memory;         /* bytes, -1: none */
+	int64_t swap;           /* memory + swap in bytes as OCI counts it, -1: none */
+	int64_t pids;
+	uint64_t memory_low;
+	const char *cpus, *mems; /* cpuset lists or NULL */
+	const struct cgroup_pair { const char *key, *value; } *unified;  /* exact file names, checked */
+	size_t n_unified;
+	const struct cgroup_hugepage { const char *size; uint64_t limit; } *hugepages;
+	size_t n_hugepages;
+};
+
+/* Writes them, smaller memory limits last, `unified` after all else. Errors name file and value. */
+struct err *cgroup_set(const char *path, const struct cgroup_resources *r) _must_check_;
+
+/* Device access by BPF_PROG_TYPE_CGROUP_DEVICE (kernel's bpf(2)): allow list in OCI order. */
+struct cgroup_device {
+	bool allow;
+	char type;               /* 'a', 'b', 'c' */
+	int64_t major, minor;    /* -1: all */
+	bool read, write, mknod;
+};
+struct err *cgroup_set_devices(const char *path, const struct cgroup_device *rules, size_t n) _must_check_;
+
+struct cgroup_stats {
+	uint64_t cpu_usage_ns, cpu_throttled_ns;
+	uint64_t memory_current, memory_max /* UINT64_MAX: none */, memory_swap, swap_max;
+	uint64_t memory_anon, memory_file, inactive_file, pgfault, pgmajfault;
+	uint64_t oom_kill;
+	uint64_t pids, pids_max;
+	struct cgroup_pressure {
+		bool known;
+		struct { double avg10, avg60, avg300; uint64_t total_us; } some, full;
+	} cpu_psi, memory_psi, io_psi;
+};
+struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret) _must_check_;
+uint64_t cgroup_oom_kills(const char *path);            /* 0 where it cannot be read */
+
+struct err *cgroup_kill(const char *path) _must_check_; /* cgroup.kill: all below; missing is fine */
+/* Removes the directory and those below; waits for the kernel's populated=0 event until the
+ * deadline when processes are still ending. Missing is fine. */
+struct err *cgroup_remove(const char *path, int64_t deadline_ns) _must_check_;
+
+/* Controllers that the root offers but do not include all of cpu, cpuset, memory, pids: their names. */
+struct err *cgroup_check_host(void) _must_check_;
+
+#endif

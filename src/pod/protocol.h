@@ -1,0 +1,83 @@
+/* protocol.h: what a monitor and its callers say (message.h carries it).
+ *
+ * One monitor a pod listens on PODDIR/monitor.sock (0700 directory, root only). Each connection
+ * starts with HELLO. Requests are answered with the same type and id, an error in MESSAGE_TAG_ERR_*.
+ * A connection on which EXEC or FORWARD succeeded serves that one session from then on (RESIZE, EXITED,
+ * SOCKET), so that it can be handed to the unprivileged stream process: the descriptor is the right.
+ * Types and tags are append-only: a monitor outlives upgrades and rollbacks of serve.
+ */
+#ifndef CRISP_PROTOCOL_H
+#define CRISP_PROTOCOL_H
+
+#include "wire/message.h"
+
+#define MONITOR_PROTOCOL 1   /* HELLO carries it; 1 is understood for ever */
+
+/* Fixed tables: nothing is allocated after start. */
+#define MONITOR_CONTAINERS_MAX 128
+#define MONITOR_EXECS_MAX      256
+#define MONITOR_CLIENTS_MAX    512
+
+enum monitor_type {
+	MONITOR_HELLO = 1,   /* PROTOCOL, VERSION → PROTOCOL, VERSION, PID */
+	MONITOR_START_POD,   /* fd0: memfd with struct-free JSON of the pod (pod/client.c writes it) → NS_* */
+	MONITOR_CREATE,      /* ID, BUNDLE, LOG_PATH, STATE_DIR, CGROUP, flags; fd0: spec, fd1: log dir → PID */
+	MONITOR_START,       /* ID → after exec succeeded or failed */
+	MONITOR_SIGNAL,      /* ID (or the session's exec), SIGNAL */
+	MONITOR_EXEC,        /* ID, flags, fd0: process JSON, then stdio fds (flags say which) → PID; later EXITED */
+	MONITOR_EXITED,      /* event: ID (containers) or none (exec), EXIT_CODE, SIGNAL, OOM, TIME */
+	MONITOR_RESIZE,      /* ID or session: ROWS, COLS */
+	MONITOR_REOPEN_LOG,  /* ID */
+	MONITOR_ATTACH,      /* ID; fd0: stdout to write to, fd1: stderr, → fd0: stdin or the terminal's master dup */
+	MONITOR_FORWARD,     /* → ok; the connection is then for SOCKET only */
+	MONITOR_SOCKET,      /* FAMILY → fd0: TCP socket made in the pod's network namespace, not connected */
+	MONITOR_LIST,        /* → one message a container: ID, STATE, PID, EXIT_CODE …, then one without ID */
+	MONITOR_FORGET,      /* ID: an ended container's slot is given back */
+	MONITOR_SUBSCRIBE,   /* → EXITED events of containers from now on, on this connection */
+	MONITOR_STOP_POD,    /* kills what is left, drops the namespaces, answers, ends */
+};
+
+enum monitor_tag {
+	MONITOR_TAG_PROTOCOL = MESSAGE_TAG_FIRST,
+	MONITOR_TAG_VERSION,
+	MONITOR_TAG_PID,
+	MONITOR_TAG_ID,
+	MONITOR_TAG_BUNDLE,
+	MONITOR_TAG_LOG_PATH,     /* below the log directory descriptor */
+	MONITOR_TAG_STATE_DIR,    /* where the exit record goes: DIR/exit */
+	MONITOR_TAG_CGROUP,
+	MONITOR_TAG_FLAGS,        /* enum monitor_flags */
+	MONITOR_TAG_SIGNAL,
+	MONITOR_TAG_EXIT_CODE,
+	MONITOR_TAG_OOM,
+	MONITOR_TAG_TIME,         /* wall clock, ns */
+	MONITOR_TAG_ROWS,
+	MONITOR_TAG_COLS,
+	MONITOR_TAG_FAMILY,
+	MONITOR_TAG_STATE,        /* enum monitor_state */
+	MONITOR_TAG_STARTED,      /* wall clock, ns; 0: never */
+	MONITOR_TAG_NS_USER,      /* paths as box and CNI take them: /proc/PID/fd/N; absent: the node's */
+	MONITOR_TAG_NS_NET,
+	MONITOR_TAG_NS_IPC,
+	MONITOR_TAG_NS_UTS,
+	MONITOR_TAG_NS_PID,
+};
+
+enum monitor_flags {
+	MONITOR_FLAG_TERMINAL = 1 << 0,
+	MONITOR_FLAG_STDIN = 1 << 1,
+	MONITOR_FLAG_STDIN_ONCE = 1 << 2,
+	MONITOR_FLAG_STDOUT = 1 << 3,          /* exec: a stdout descriptor is among the fds */
+	MONITOR_FLAG_STDERR = 1 << 4,
+	MONITOR_FLAG_KILL_ON_CLOSE = 1 << 5,   /* exec: ends with the connection (ExecSync's deadline) */
+	MONITOR_FLAG_SYSTEMD_CGROUP = 1 << 6,
+	MONITOR_FLAG_ALL = 1 << 7,             /* signal: every process of the container's cgroup */
+};
+
+enum monitor_state { MONITOR_CREATED = 1, MONITOR_RUNNING, MONITOR_EXITED_STATE };
+
+/* DIR/exit: "v1 EXIT_CODE SIGNAL OOM STARTED_NS FINISHED_NS\n", written with temporary name, fsync, rename
+ * before EXITED is sent: a Job that was done stays done. */
+#define MONITOR_EXIT_FILE "exit"
+
+#endif

@@ -1,0 +1,53 @@
+/* spec.h: CRI configuration → OCI runtime spec (runtime-spec 1.2), a pure function.
+ *
+ * No file, no system call, no clock: all that is needed is in the input, so that golden tests can
+ * show every field. The result is the contract with whoever executes it: box, or an external runtime.
+ * What the kubelet asks for is policy and is obeyed; what the image asks for is bounded (rule R6).
+ */
+#ifndef CRISP_SPEC_H
+#define CRISP_SPEC_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "cri/api.pb-c.h"
+#include "image/config.h"
+#include "spec/user.h"
+
+struct spec_mount {             /* resolved by the caller: what the node gives beside CRI's mounts */
+	const char *destination, *source, *type;
+	const char *const *options;     /* NULL-terminated */
+};
+
+struct spec_input {
+	const Runtime__V1__PodSandboxConfig *pod;
+	const Runtime__V1__ContainerConfig *container;
+	const struct image_config *image;
+	const struct user *user;            /* resolved against the image's passwd and group */
+	const char *id;
+	const char *rootfs;                 /* absolute path of the mounted root */
+	const char *cgroups_path;           /* as OCI wants it */
+	const char *ns_user, *ns_net, *ns_ipc, *ns_uts, *ns_pid;  /* paths to join; NULL: see CRI options */
+	const char *hostname;
+	const char *hosts_file, *resolv_file, *hostname_file, *shm_dir;  /* pod files to bind; NULL: not */
+	const struct spec_mount *mounts;    /* image volumes, image VOLUMEs … */
+	size_t n_mounts;
+	const char *seccomp_profile;        /* JSON of a localhost profile, or NULL */
+	const char *const *default_env;
+	bool selinux, apparmor;             /* the node has them */
+	const char *const *host_devices;    /* privileged: every device of the node: "c 1:3 /dev/null 0666 0 0" */
+	size_t n_host_devices;
+};
+
+/* config.json's text. ERR_INVALID says which field is wrong and why. */
+struct err *spec_build(const struct spec_input *in, struct buf *ret_json) _must_check_;
+
+/* The OCI `process` object for an exec in a container made with *spec_json*: same user, environment,
+ * directory, capabilities, no_new_privs, rlimits, labels; *args*, *terminal* as asked. */
+struct err *spec_build_exec(const char *spec_json, size_t len, char *const *args, size_t n_args,
+			    bool terminal, struct buf *ret_json) _must_check_;
+
+/* LinuxContainerResources → OCI linux.resources members, used by create and update alike. */
+struct cgroup_resources;
+
+#endif
