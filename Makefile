@@ -21,7 +21,8 @@ MAKEFLAGS += --no-builtin-rules
 ROOMS := base sys wire store image net spec box pod stream cri cli
 
 OUT := build/$(ARCH)
-NAT := build/native/$(SANITIZE)
+comma := ,
+NAT := build/native/$(subst $(comma),-,$(SANITIZE))
 FUZ := build/fuzz
 VEN := build/vendor/$(ARCH)
 VENN := build/vendor/native

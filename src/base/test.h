@@ -95,6 +95,16 @@ _unused_ static const char *test_skip_reason;
 		longjmp(test_failed, 2);    \
 	} while (0)
 
+/* 0: passed, 1: failed, 2: skipped. */
+_unused_ static int test_run_one(const struct test_case *c)
+{
+	int how = setjmp(test_failed);
+
+	if (how == 0)
+		c->run();
+	return how;
+}
+
 _unused_ static int test_run_all(const char *only)
 {
 	static const char *const words[] = { "ok", "FAILED", "skipped" };
@@ -103,10 +113,8 @@ _unused_ static int test_run_all(const char *only)
 	for (struct test_case *c = test_cases; c; c = c->next) {
 		if (only && !strstr(c->name, only))
 			continue;
-		int how = setjmp(test_failed);
+		int how = test_run_one(c);
 
-		if (how == 0)
-			c->run();
 		printf("%s %s%s%s\n", words[how], c->name, how == 2 ? ": " : "",
 		       how == 2 ? test_skip_reason : "");
 		fflush(stdout);
