@@ -1,0 +1,42 @@
+/* pull.h: PullImage: a reference becomes layers and an image in the store. Runs in serve.
+ *
+ *   fetch (unprivileged, network) ─pipe→ serve: SHA-256 ─pipe→ unpack (unprivileged, no network) → EROFS file
+ *
+ * The same pull by many callers is one pull; a pull whose last caller went away ends. Layers of one image come
+ * several at once. On error nothing is left but whole layers, which a retry uses and a sweep removes.
+ */
+#ifndef CRISP_PULL_H
+#define CRISP_PULL_H
+
+#include "image/fetch.h"
+
+struct images;
+struct layers;
+struct puller;
+
+struct puller_options {
+	struct images *images;
+	struct layers *layers;
+	const char *certs_dir, *auth_file;
+	uid_t fetch_uid, unpack_uid;            /* 0: stay (tests) */
+	int64_t progress_timeout_ns;            /* a pull without a byte for so long fails */
+	uint64_t image_max;                     /* bytes uncompressed of one image */
+	unsigned parallel;                      /* pulls at once */
+};
+struct err *puller_new(const struct puller_options *o, struct puller **ret) _must_check_;
+void puller_free(struct puller *p);
+
+struct pull_request {
+	const char *reference;
+	const struct fetch_auth *auth;          /* or NULL */
+	int64_t deadline_ns;
+	int cancel_fd;                          /* readable when the caller went away, -1: none */
+};
+/* *ret_id: the image's ID, as ListImages says it. */
+struct err *puller_pull(struct puller *p, const struct pull_request *q, char ret_id[72]) _must_check_;
+
+/* Operations in flight, for `status` and metrics: reference, stage in words, bytes, age. */
+struct pull_progress { char *reference; const char *stage; uint64_t bytes, total; int64_t age_ns; };
+size_t puller_progress(struct puller *p, struct pull_progress **ret);
+
+#endif

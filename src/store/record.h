@@ -1,0 +1,39 @@
+/* record.h: the form of the small durable files: a magic line, then sections (tag, length, bytes).
+ *
+ * Sections hold the kubelet's own protobuf messages as they came and small state of ours. A reader keeps what it
+ * does not know out of the way, so that a rollback can read what a newer version wrote.
+ */
+#ifndef CRISP_RECORD_H
+#define CRISP_RECORD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define RECORD_MAX (20u << 20)      /* a request of GRPC_MESSAGE_MAX and its state */
+
+enum record_tag {
+	RECORD_REQUEST = 1,     /* RunPodSandboxRequest or CreateContainerRequest, packed */
+	RECORD_STATUS = 2,      /* PodSandboxStatus or ContainerStatus, packed */
+	RECORD_LAYERS = 3,      /* digests, one a line: what the container's root is made of */
+	RECORD_BOOT = 4,        /* boot ID: other than the running one means that all processes are gone */
+	RECORD_RESOURCES = 5,   /* LinuxContainerResources after the last update, packed */
+	RECORD_NAMESPACES = 6,  /* pod: monitor's namespace paths, one "kind path" a line */
+	RECORD_IMAGE = 7,       /* image ID */
+	RECORD_CGROUP = 8,      /* path below /sys/fs/cgroup */
+};
+
+void record_begin(struct buf *b);
+void record_add(struct buf *b, enum record_tag tag, const void *p, size_t n);
+void record_add_str(struct buf *b, enum record_tag tag, const char *s);
+
+/* Checks the frame; ERR_CORRUPT names what is wrong. */
+struct err *record_check(const struct buf *b) _must_check_;
+/* Of a checked record; NULL if absent. The bytes are followed by some byte, not by a NUL. */
+const void *record_get(const struct buf *b, enum record_tag tag, size_t *ret_len);
+char *record_get_str(const struct buf *b, enum record_tag tag);   /* owned, NULL if absent */
+
+/* NAME below *dirfd*; durable as file_replace_at says. */
+struct err *record_write(int dirfd, const char *name, const struct buf *b, bool durable) _must_check_;
+struct err *record_read(int dirfd, const char *name, struct buf *ret) _must_check_;
+
+#endif
