@@ -117,11 +117,12 @@ void pods_end(struct pods *t, struct object *o);
 void pods_drop(struct pods *t, struct pod *p);
 void pods_drop_container(struct pods *t, struct container *c);
 
-#define pods_each(pod, t)                                                              \
-	for (struct pod *pod = container_of((t)->all.next, struct pod, o.link);        \
-	     &pod->o.link != &(t)->all; pod = container_of(pod->o.link.next, struct pod, o.link))
-#define pods_each_container(c, pod)                                                    \
-	for (struct container *c = container_of((pod)->containers.next, struct container, o.link); \
-	     &c->o.link != &(pod)->containers; c = container_of(c->o.link.next, struct container, o.link))
+#define pods_each(it, t)                                                               \
+	for (struct pod *it = container_of((t)->all.next, struct pod, o.link);         \
+	     &it->o.link != &(t)->all; it = container_of(it->o.link.next, struct pod, o.link))
+#define pods_each_container(it, in)                                                    \
+	for (struct container *it = container_of((in)->containers.next, struct container, o.link); \
+	     &it->o.link != &(in)->containers;                                         \
+	     it = container_of(it->o.link.next, struct container, o.link))
 
 #endif
