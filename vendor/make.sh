@@ -22,7 +22,7 @@ download=$out/download
 jobs=${JOBS:-2}
 
 # In order of need: a part may use what stands before it.
-parts="linux-headers musl mbedtls protobuf-c libseccomp libcap nghttp2 yyjson isa-l zstd toybox cri-api"
+parts="linux-headers musl mbedtls protobuf-c libseccomp libcap nghttp2 yyjson isa-l zstd dash toybox cri-api"
 
 die()
 {
@@ -167,22 +167,27 @@ unpack()
 
 # ---- helpers for recipes -------------------------------------------------------------------
 
-# archive LIB FLAGS FILE...: compile the files and put them into $prefix/lib/LIB
-archive()
+# compile FLAGS FILE...: into obj/, after CFLAGS
+compile()
 {
-	local lib=$1 opts=$2 f
-	shift 2
-	rm -rf obj
-	mkdir obj
+	local opts=$1
+	shift
+	mkdir -p obj
 	# shellcheck disable=SC2016 # the inner shell's variables
 	printf '%s\0' "$@" | xargs -0 -P "$jobs" -I{} sh -c '
 		o=obj/$(echo "$1" | tr / _).o
 		case $1 in
 		*.asm) exec $NASM $2 -o "$o" "$1" ;;
 		*) exec $CC $CFLAGS $2 -c -o "$o" "$1" ;;
-		esac' archive {} "$opts"
-	rm -f "$prefix/lib/$lib"
-	"$AR" rcsD "$prefix/lib/$lib" obj/*.o
+		esac' compile {} "$opts"
+}
+
+# archive LIB: what was compiled since the last one, into $prefix/lib/LIB
+archive()
+{
+	rm -f "$prefix/lib/$1"
+	"$AR" rcsD "$prefix/lib/$1" obj/*.o
+	rm -rf obj
 }
 
 headers()
@@ -304,6 +309,8 @@ check_static()
 	grep -q 'Type: *DYN' <<<"$text" || die "$file is not position independent"
 	! grep -q INTERP <<<"$text" || die "$file asks for an interpreter: it is not static"
 	! grep -q '(NEEDED)' <<<"$text" || die "$file asks for shared libraries"
+	! grep -q '(TEXTREL)' <<<"$text" || die "$file has relocations in its code"
+	grep -q 'GNU_STACK.* RW ' <<<"$text" || die "$file has an executable stack"
 	text=$(file -b "$file")
 	[[ $text != *"for GNU/Linux"* ]] || die "$file carries glibc's ABI note"
 	text=$("${cross}nm" "$file")

@@ -2,7 +2,7 @@
  * mbedtls for crisp: a TLS 1.2 and 1.3 client that always verifies, with the parts of X.509 and the hashes
  * that it needs, and nothing that reads a file. vendor/make.sh installs this as mbedtls/mbedtls_config.h.
  *
- * The native build (unit tests) differs in two lines: no SHA256_PROCESS_ALT, and SSL_SRV_C.
+ * The native build (unit tests) adds two lines: no SHA256_PROCESS_ALT, and SSL_SRV_C. See mbedtls.recipe.
  */
 
 /* ---- platform ---- */
