@@ -286,7 +286,6 @@ static void container_unref(struct pods *t, struct container *c)
 		runtime__v1__linux_container_resources__free_unpacked(c->resources, NULL);
 	free(c->image_id);
 	strv_done(&c->layers);
-	strv_done(&c->volume_layers);
 	free(c->cgroup);
 	free(c->log_path);
 	free(c->groups);

@@ -20,7 +20,7 @@
 
 #define POD_ID_LEN 64
 
-enum pod_state { POD_MAKING, POD_READY, POD_STOPPED };
+enum pod_phase { POD_MAKING, POD_READY, POD_STOPPED };
 enum container_state { CONTAINER_MAKING, CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED };
 
 /* What pods and containers have in common. */
@@ -41,7 +41,7 @@ struct pod {
 	char *netns_path;                               /* NULL: the node's network */
 	char *cgroup_parent;
 	int64_t created_ns;
-	enum pod_state state;                           /* (lock) */
+	enum pod_phase state;                           /* (lock) */
 	struct strv ips;                                /* (busy) */
 	char *ns_user, *ns_net, *ns_ipc, *ns_uts, *ns_pid;  /* (busy) paths to join, NULL: the node's */
 	pid_t monitor;                                  /* (busy) */
@@ -54,8 +54,7 @@ struct container {
 	struct pod *pod;                                /* counted */
 	Runtime__V1__CreateContainerRequest *request;
 	char *image_id;                                 /* sha256:… */
-	struct strv layers;                             /* digests in use by it */
-	struct strv volume_layers;                      /* the same for its image volumes */
+	struct strv layers;                             /* digests it uses, one entry a use: root and image volumes */
 	char *cgroup;                                   /* below /sys/fs/cgroup */
 	char *log_path;                                 /* absolute, NULL: none */
 	uint32_t uid, gid, *groups;                     /* what it runs as */

@@ -1,0 +1,43 @@
+/* config.h: serve's configuration: /etc/crisp/config.toml and drop-ins, every key in one table (config.c).
+ *
+ * Drop-ins config.d/NAME.toml of /usr/lib/crisp, /etc/crisp and /run/crisp are read after the file, by name; the same name in a
+ * later directory replaces it. An unknown key or a wrong type is an error that names file and line.
+ */
+#ifndef CRISP_CONFIG_H
+#define CRISP_CONFIG_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+
+struct config {
+	char *root;                     /* /var/lib/crisp */
+	char *state;                    /* /run/crisp */
+	char *listen;                   /* unix:///run/crisp/crisp.sock */
+	char *log_level;
+	char *cgroup_driver;            /* "cgroupfs" or "systemd" */
+	char *monitor_cgroup;           /* where monitors live: "/crisp" */
+	char *stream_address;           /* 127.0.0.1:0 */
+	char *certs_dir;                /* /etc/crisp/certs.d */
+	char *auth_file;                /* /etc/crisp/auth.json */
+	char *cni_conf_dir;
+	struct strv cni_bin_dirs;
+	uint64_t cni_timeout_s;
+	struct strv image_stores;       /* baked stores */
+	struct strv pinned_images;
+	struct strv default_env;
+	uint64_t pull_timeout_s;        /* without progress */
+	uint64_t pull_max_bytes;        /* uncompressed, of one image */
+	uint64_t pull_parallel;
+	uint64_t unprivileged_uid;      /* of fetch, unpack and stream */
+	uint64_t shm_size;              /* bytes of a pod's /dev/shm */
+};
+
+/* Defaults, then the files. *path* NULL: the default one, which may be missing. */
+struct err *config_load(const char *path, struct config *ret) _must_check_;
+void config_done(struct config *c);
+
+/* The documentation of every key, as TOML with comments: `crisp serve --print-config`. Owned by the caller. */
+char *config_describe(void);
+
+#endif

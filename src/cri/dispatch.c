@@ -1,0 +1,246 @@
+/* One way in for all calls: the row, the arena, the request, the handler, the reply, the log line. */
+#include "cri/serve.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+struct rpc_hold {
+	struct rpc_hold *next;
+	struct pod *pod;
+	struct container *container;
+};
+
+static void *arena_protobuf_alloc(void *arena, size_t size)
+{
+	return arena_alloc(arena, size);
+}
+
+static void arena_protobuf_free(void *arena, void *p)
+{
+	(void)arena;
+	(void)p;
+}
+
+void rpc_stage(struct rpc *r, const char *stage)
+{
+	__atomic_store_n(&r->stage, stage, __ATOMIC_RELAXED);
+}
+
+static struct rpc_hold *add_hold(struct rpc *r)
+{
+	struct rpc_hold *h = arena_alloc(&r->arena, sizeof(*h));
+
+	h->next = r->holds;
+	r->holds = h;
+	return h;
+}
+
+void rpc_hold_pod(struct rpc *r, struct pod *p)
+{
+	add_hold(r)->pod = p;
+}
+
+void rpc_hold_container(struct rpc *r, struct container *c)
+{
+	add_hold(r)->container = c;
+}
+
+struct err *rpc_pod(struct rpc *r, const char *id, struct pod **ret)
+{
+	r->subject = id;
+	TRY(pods_find(&r->serve->pods, id, ret));
+	rpc_hold_pod(r, *ret);
+	return NULL;
+}
+
+struct err *rpc_container(struct rpc *r, const char *id, struct container **ret)
+{
+	r->subject = id;
+	TRY(pods_find_container(&r->serve->pods, id, ret));
+	rpc_hold_container(r, *ret);
+	return NULL;
+}
+
+static void put_holds(struct rpc *r)
+{
+	for (struct rpc_hold *h = r->holds; h; h = h->next) {
+		container_put(&r->serve->pods, h->container);
+		pod_put(&r->serve->pods, h->pod);
+	}
+	r->holds = NULL;
+}
+
+/* The one place where kinds become gRPC codes. */
+static enum grpc_code code_of(const struct err *e)
+{
+	static const enum grpc_code codes[] = {
+		[ERR_INTERNAL] = GRPC_INTERNAL,
+		[ERR_INVALID] = GRPC_INVALID_ARGUMENT,
+		[ERR_NOT_FOUND] = GRPC_NOT_FOUND,
+		[ERR_EXISTS] = GRPC_ALREADY_EXISTS,
+		[ERR_PRECONDITION] = GRPC_FAILED_PRECONDITION,
+		[ERR_EXHAUSTED] = GRPC_RESOURCE_EXHAUSTED,
+		[ERR_UNAVAILABLE] = GRPC_UNAVAILABLE,
+		[ERR_TIMEOUT] = GRPC_DEADLINE_EXCEEDED,
+		[ERR_CANCELLED] = GRPC_CANCELLED,
+		[ERR_DENIED] = GRPC_PERMISSION_DENIED,
+		[ERR_AUTH] = GRPC_UNAUTHENTICATED,
+		[ERR_CORRUPT] = GRPC_DATA_LOSS,
+		[ERR_UNIMPLEMENTED] = GRPC_UNIMPLEMENTED,
+	};
+
+	return err_kind(e) < ARRAY_LEN(codes) ? codes[err_kind(e)] : GRPC_INTERNAL;
+}
+
+static const struct rpc_row *find_row(const char *path, const ProtobufCMethodDescriptor **ret_method)
+{
+	static const struct {
+		const char *prefix;
+		const ProtobufCServiceDescriptor *service;
+		const struct rpc_row *rows;
+		const size_t *n;
+	} services[] = {
+		{ "/runtime.v1.RuntimeService/", &runtime__v1__runtime_service__descriptor, rpc_runtime_rows,
+		  &rpc_runtime_n },
+		{ "/runtime.v1.ImageService/", &runtime__v1__image_service__descriptor, rpc_image_rows,
+		  &rpc_image_n },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(services); i++) {
+		if (!str_starts(path, services[i].prefix))
+			continue;
+		const char *method = path + strlen(services[i].prefix);
+
+		for (size_t k = 0; k < *services[i].n; k++)
+			if (!strcmp(services[i].rows[k].method, method)) {
+				*ret_method = protobuf_c_service_descriptor_get_method_by_name(
+					services[i].service, method);
+				return *ret_method ? &services[i].rows[k] : NULL;
+			}
+	}
+	return NULL;
+}
+
+static struct err *send_packed(struct rpc *r, const ProtobufCMessage *m)
+{
+	size_t len = protobuf_c_message_get_packed_size(m);
+
+	if (len > GRPC_MESSAGE_MAX)
+		return err_new(ERR_EXHAUSTED, "the reply has %zu bytes, more than the limit of %u", len,
+			       GRPC_MESSAGE_MAX);
+	uint8_t *bytes = arena_alloc(&r->arena, len);
+
+	protobuf_c_message_pack(m, bytes);
+	return grpc_call_send(r->call, bytes, len);
+}
+
+struct err *rpc_send(struct rpc *r, const void *message)
+{
+	return send_packed(r, message);
+}
+
+static struct err *call_handler(struct rpc *r, const ProtobufCMethodDescriptor *method)
+{
+	ProtobufCAllocator allocator = { arena_protobuf_alloc, arena_protobuf_free, &r->arena };
+	ProtobufCMessage *request = protobuf_c_message_unpack(method->input, &allocator, r->body_len, r->body);
+
+	if (!request)
+		return err_new(ERR_INVALID, "the request is not a valid %s message", method->input->name);
+	ProtobufCMessage *reply = arena_alloc(&r->arena, method->output->sizeof_message);
+
+	protobuf_c_message_init(method->output, reply);
+	TRY(r->row->handler(r, request, reply));
+	if (r->row->flags & RPC_STREAM)
+		return NULL;
+	return send_packed(r, reply);
+}
+
+static void log_call(const struct rpc *r, const struct err *e)
+{
+	double ms = (double)(clock_mono_ns() - r->started_ns) / 1e6;
+	const char *subject = r->subject ? r->subject : "";
+
+	if (e)
+		log_line(err_is(e, ERR_NOT_FOUND) || err_is(e, ERR_UNIMPLEMENTED) ? LOG_LEVEL_DEBUG
+										    : LOG_LEVEL_WARN,
+			 "%s %.64s %.1f ms: %s: %s", r->row->method, subject, ms,
+			 err_kind_name(err_kind(e)), err_text(e));
+	else
+		log_line(r->row->flags & RPC_QUIET ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "%s %.64s %.1f ms",
+			 r->row->method, subject, ms);
+}
+
+static void enter_flight(struct rpc *r)
+{
+	pthread_mutex_lock(&r->serve->flight_lock);
+	list_push_back(&r->serve->flight, &r->link);
+	pthread_mutex_unlock(&r->serve->flight_lock);
+}
+
+static void leave_flight(struct rpc *r)
+{
+	pthread_mutex_lock(&r->serve->flight_lock);
+	list_remove(&r->link);
+	pthread_mutex_unlock(&r->serve->flight_lock);
+}
+
+void rpc_in_flight(struct serve *s, struct arena *a, char **ret_text)
+{
+	_buf_ struct buf b = BUF_INIT;
+	int64_t now = clock_mono_ns();
+
+	pthread_mutex_lock(&s->flight_lock);
+	list_each(it, &s->flight) {
+		struct rpc *r = container_of(it, struct rpc, link);
+		const char *stage = __atomic_load_n(&r->stage, __ATOMIC_RELAXED);
+
+		buf_printf(&b, "%s %s %.1fs\n", r->row->method, stage ? stage : "starting",
+			   (double)(now - r->started_ns) / 1e9);
+	}
+	pthread_mutex_unlock(&s->flight_lock);
+	*ret_text = arena_strdup(a, buf_text(&b));
+}
+
+static void run(struct rpc *r, const ProtobufCMethodDescriptor *method)
+{
+	struct grpc_call *call = r->call;
+
+	enter_flight(r);
+	_err_ struct err *e = r->row->handler ? call_handler(r, method)
+					      : err_new(ERR_UNIMPLEMENTED, "%s: %s", r->row->method, r->row->why);
+
+	leave_flight(r);
+	log_call(r, e);
+	put_holds(r);
+	arena_done(&r->arena);
+	if (e)
+		grpc_call_finish(call, code_of(e), err_text(e));
+	else
+		grpc_call_finish(call, GRPC_OK, NULL);
+	if (r->after)
+		r->after(r->after_arg);
+}
+
+void rpc_dispatch(struct grpc_call *call, void *context)
+{
+	const ProtobufCMethodDescriptor *method = NULL;
+	struct rpc r = {
+		.serve = context,
+		.call = call,
+		.started_ns = clock_mono_ns(),
+		.deadline_ns = grpc_call_deadline(call),
+	};
+
+	list_init(&r.link);
+	r.row = find_row(grpc_call_path(call), &method);
+	if (!r.row) {
+		_free_ char *text = base_printf("unknown method %.200s", grpc_call_path(call));
+
+		grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
+		return;
+	}
+	arena_init(&r.arena);
+	r.body = grpc_call_body(call, &r.body_len);
+	run(&r, method);
+}

@@ -1,0 +1,126 @@
+#include "cri/podfiles.h"
+
+#include "base/file.h"
+#include "sys/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RESOLV_MAX (64u << 10)
+
+static bool clean_line(const char *s)
+{
+	return !strpbrk(s, "\n\r");
+}
+
+static struct err *join_words(struct buf *b, const char *keyword, char **words, size_t n)
+{
+	if (n == 0)
+		return NULL;
+	buf_puts(b, keyword);
+	for (size_t i = 0; i < n; i++) {
+		if (!clean_line(words[i]))
+			return err_new(ERR_INVALID, "dns_config: line break in \"%s\"", keyword);
+		buf_printf(b, " %s", words[i]);
+	}
+	buf_putc(b, '\n');
+	return NULL;
+}
+
+/* resolv.conf(5) from the kubelet's DNS configuration; without one, the node's own. */
+static struct err *make_resolv(const Runtime__V1__DNSConfig *dns, struct buf *b)
+{
+	if (!dns || (!dns->n_servers && !dns->n_searches && !dns->n_options)) {
+		struct err *e = file_read_virtual(AT_FDCWD, "/etc/resolv.conf", RESOLV_MAX, b);
+
+		if (!err_is(e, ERR_NOT_FOUND))
+			return e;
+		err_free(e);
+		return NULL;
+	}
+	TRY(join_words(b, "search", dns->searches, dns->n_searches));
+	for (size_t i = 0; i < dns->n_servers; i++)
+		TRY(join_words(b, "nameserver", &dns->servers[i], 1));
+	return join_words(b, "options", dns->options, dns->n_options);
+}
+
+/* The kubelet manages /etc/hosts in containers itself; this one is for those it does not. */
+static void make_hosts(const char *hostname, struct buf *b)
+{
+	buf_puts(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+	if (!str_empty(hostname))
+		buf_printf(b, "127.0.1.1\t%s\n", hostname);
+}
+
+static struct err *put_file(int dir, const char *name, const struct buf *b)
+{
+	return file_replace_at(dir, name, buf_text(b), b->len, 0644, false);
+}
+
+static struct err *mount_shm(struct serve *s, const char *path)
+{
+	char size[32];
+
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)s->config.shm_size);
+	const struct mount_option options[] = { { "source", "shm" }, { "mode", "1777" }, { "size", size } };
+	_close_ int fd = -1;
+
+	TRY(mount_new("tmpfs", options, ARRAY_LEN(options),
+		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd));
+	return mount_attach_at(fd, path);
+}
+
+struct err *podfiles_make(struct serve *s, struct pod *p)
+{
+	const Runtime__V1__PodSandboxConfig *config = p->request->config;
+	_close_ int dir = -1;
+	_buf_ struct buf resolv = BUF_INIT, hosts = BUF_INIT, hostname = BUF_INIT;
+
+	if (mkdir(p->dir, 0700) < 0)
+		return err_errno(errno, "make directory %s", p->dir);
+	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
+	TRY_WRAP(make_resolv(config->dns_config, &resolv), "resolv.conf");
+	TRY(put_file(dir, PODFILE_RESOLV, &resolv));
+	if (p->netns_path) {
+		make_hosts(config->hostname, &hosts);
+		buf_printf(&hostname, "%s\n", config->hostname ? config->hostname : "");
+		TRY(put_file(dir, PODFILE_HOSTS, &hosts));
+		TRY(put_file(dir, PODFILE_HOSTNAME, &hostname));
+	}
+	if (pod_namespace_options(p)->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		return NULL;
+	_free_ char *shm = base_printf("%s/" PODFILE_SHM, p->dir);
+
+	if (mkdir(shm, 0755) < 0)
+		return err_errno(errno, "make directory %s", shm);
+	return err_wrap(mount_shm(s, shm), "pod's /dev/shm");
+}
+
+struct err *podfiles_remove(struct serve *s, struct pod *p)
+{
+	if (!p->dir)
+		return NULL;
+	_free_ char *shm = base_printf("%s/" PODFILE_SHM, p->dir);
+
+	(void)s;
+	TRY(mount_detach(shm));
+	return file_remove_tree(AT_FDCWD, p->dir);
+}
+
+const char *podfiles_path(struct arena *a, const struct pod *p, const char *name)
+{
+	bool node_net = !p->netns_path;
+
+	if (!strcmp(name, PODFILE_SHM))
+		return pod_namespace_options(p)->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE
+			       ? "/dev/shm"
+			       : arena_printf(a, "%s/" PODFILE_SHM, p->dir);
+	if (node_net && !strcmp(name, PODFILE_HOSTS))
+		return "/etc/hosts";
+	if (node_net && !strcmp(name, PODFILE_HOSTNAME))
+		return access("/etc/hostname", F_OK) == 0 ? "/etc/hostname" : NULL;
+	return arena_printf(a, "%s/%s", p->dir, name);
+}

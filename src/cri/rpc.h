@@ -1,0 +1,96 @@
+/* rpc.h: one CRI call: what dispatch gives a handler, and what a handler may do with it.
+ *
+ * A handler is straight-line code on a worker thread: validate, look up, record intent, do, record result, fill the
+ * reply. Its memory comes from the call's arena; objects it looks up are put back when the call ends. It returns an error and
+ * dispatch turns that into the gRPC status; the log line, the deadline and the limits exist once, in dispatch.
+ * Mutations finish even if the caller goes away.
+ */
+#ifndef CRISP_RPC_H
+#define CRISP_RPC_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "cri/api.pb-c.h"
+#include "store/pods.h"
+#include "wire/grpc.h"
+
+struct serve;
+struct rpc;
+
+typedef struct err *rpc_handler(struct rpc *r, const void *request, void *reply);
+
+enum rpc_flags {
+	RPC_QUIET = 1,      /* asked every second: its log line is debug */
+	RPC_STREAM = 2,     /* sends its replies itself with rpc_send() */
+};
+
+struct rpc_row {
+	const char *method;         /* as in the service's descriptor */
+	rpc_handler *handler;       /* NULL: answers Unimplemented with `why` */
+	unsigned flags;             /* enum rpc_flags */
+	const char *why;
+};
+
+extern const struct rpc_row rpc_runtime_rows[], rpc_image_rows[];
+extern const size_t rpc_runtime_n, rpc_image_n;
+
+struct rpc_hold;
+
+struct rpc {
+	struct serve *serve;
+	const struct rpc_row *row;
+	struct grpc_call *call;
+	struct arena arena;
+	int64_t started_ns, deadline_ns;    /* monotonic */
+	const void *body;                   /* the request as it came */
+	size_t body_len;
+	const char *subject;                /* what it is about, for the log: an ID, a name */
+	const char *stage;                  /* where it stands, in words (static strings) */
+	struct rpc_hold *holds;
+	void (*after)(void *arg);           /* runs when the reply is on its way */
+	void *after_arg;
+	struct list link;                   /* in flight */
+};
+
+/* What the operation is doing now: shown for operations in flight, named when a deadline passes. */
+void rpc_stage(struct rpc *r, const char *stage);
+
+/* Found objects, put back when the call ends. */
+struct err *rpc_pod(struct rpc *r, const char *id, struct pod **ret) _must_check_;
+struct err *rpc_container(struct rpc *r, const char *id, struct container **ret) _must_check_;
+void rpc_hold_pod(struct rpc *r, struct pod *p);                /* takes over a counted reference */
+void rpc_hold_container(struct rpc *r, struct container *c);
+
+/* A streaming RPC's message. */
+struct err *rpc_send(struct rpc *r, const void *message) _must_check_;
+
+/* The grpc server's handler; *context* is the struct serve. */
+void rpc_dispatch(struct grpc_call *call, void *context);
+
+/* One line an operation in flight: method, subject, stage, age in seconds. */
+void rpc_in_flight(struct serve *s, struct arena *a, char **ret_text);
+
+/* Memory for replies. */
+#define RPC_NEW(r, type, init)                                         \
+	({                                                             \
+		type *rpc_new_ = arena_alloc(&(r)->arena, sizeof(type)); \
+		init(rpc_new_);                                        \
+		rpc_new_;                                              \
+	})
+#define RPC_ARRAY(r, n, type) ((type *)arena_calloc(&(r)->arena, (n) ? (n) : 1, sizeof(type)))
+
+/* The handlers, one family a file. */
+rpc_handler rpc_version, rpc_status, rpc_runtime_config, rpc_update_runtime_config;             /* runtime.c */
+rpc_handler rpc_run_pod, rpc_stop_pod, rpc_remove_pod;                                          /* sandbox.c */
+rpc_handler rpc_pod_status, rpc_list_pods;                                                      /* sandbox_status.c */
+rpc_handler rpc_create_container;                                                               /* container.c */
+rpc_handler rpc_start_container, rpc_stop_container, rpc_remove_container,
+	rpc_update_container, rpc_reopen_log;                                                   /* container_life.c */
+rpc_handler rpc_container_status, rpc_list_containers;                                          /* container_status.c */
+rpc_handler rpc_exec_sync, rpc_exec, rpc_attach, rpc_port_forward;                              /* exec.c */
+rpc_handler rpc_container_stats, rpc_list_container_stats;                                      /* stats.c */
+rpc_handler rpc_list_images, rpc_image_status, rpc_pull_image, rpc_remove_image, rpc_image_fs_info; /* image.c */
+
+#endif

@@ -1,0 +1,216 @@
+/* RunPodSandbox, StopPodSandbox, RemovePodSandbox. */
+#include "cri/serve.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "box/cgroup.h"
+#include "cri/podfiles.h"
+#include "pod/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* How long a call waits for another one on the same pod that is still in flight. */
+#define JOIN_WAIT_NS (120 * NS_PER_S)
+
+static int64_t join_deadline(const struct rpc *r)
+{
+	return MIN(r->deadline_ns, r->started_ns + JOIN_WAIT_NS);
+}
+
+/* The key of CRI's PodSandboxMetadata: unique for ever, so a second request with it is a retry. */
+static struct err *pod_key(struct rpc *r, const Runtime__V1__PodSandboxConfig *config, char **ret_key)
+{
+	if (!config || !config->metadata)
+		return err_new(ERR_INVALID, "config.metadata is missing");
+	const Runtime__V1__PodSandboxMetadata *m = config->metadata;
+
+	if (str_empty(m->name) || str_empty(m->uid) || str_empty(m->namespace_))
+		return err_new(ERR_INVALID, "config.metadata needs name, uid and namespace");
+	*ret_key = arena_printf(&r->arena, "%s_%s_%s_%u", m->name, m->namespace_, m->uid, m->attempt);
+	return NULL;
+}
+
+static struct err *check_handler(const char *handler)
+{
+	if (str_empty(handler) || str_eq(handler, "crisp"))
+		return NULL;
+	return err_new(ERR_NOT_FOUND, "no runtime handler \"%.100s\" is configured; there is \"crisp\" (the default)",
+		       handler);
+}
+
+static struct err *check_hostname(const char *hostname)
+{
+	if (!hostname || strlen(hostname) <= 64)
+		return NULL;
+	return err_new(ERR_INVALID, "hostname of %zu characters: the kernel takes 64", strlen(hostname));
+}
+
+/* Keeps a copy of the request in the object: it outlives the call. */
+static struct err *keep_request(struct rpc *r, struct pod *p)
+{
+	p->request = runtime__v1__run_pod_sandbox_request__unpack(NULL, r->body_len, r->body);
+	if (!p->request)
+		return err_new(ERR_INVALID, "the request is not a valid message");
+	const Runtime__V1__PodSandboxConfig *config = p->request->config;
+
+	if (config->linux && !str_empty(config->linux->cgroup_parent))
+		p->cgroup_parent = base_strdup(config->linux->cgroup_parent);
+	p->dir = pod_state_path(r->serve, p->o.id, NULL);
+	if (pod_namespace_options(p)->network == RUNTIME__V1__NAMESPACE_MODE__POD)
+		p->netns_path = base_printf("/run/netns/crisp-%.16s", p->o.id);
+	return NULL;
+}
+
+static void collect_sysctls(struct rpc *r, const struct pod *p, struct pod_start *start)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *linux_config = p->request->config->linux;
+
+	if (!linux_config)
+		return;
+	struct pod_sysctl *list = RPC_ARRAY(r, linux_config->n_sysctls, struct pod_sysctl);
+
+	for (size_t i = 0; i < linux_config->n_sysctls; i++)
+		list[i] = (struct pod_sysctl){ linux_config->sysctls[i]->key, linux_config->sysctls[i]->value };
+	start->sysctls = list;
+	start->n_sysctls = linux_config->n_sysctls;
+}
+
+static struct err *start_monitor(struct rpc *r, struct pod *p)
+{
+	const Runtime__V1__NamespaceOption *ns = pod_namespace_options(p);
+	struct pod_namespaces got = { 0 };
+	struct pod_start start = {
+		.id = p->o.id,
+		.dir = p->dir,
+		.new_net = ns->network == RUNTIME__V1__NAMESPACE_MODE__POD,
+		.new_ipc = ns->ipc == RUNTIME__V1__NAMESPACE_MODE__POD,
+		.new_uts = ns->network == RUNTIME__V1__NAMESPACE_MODE__POD,
+		.share_pid = ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD,
+		.hostname = p->request->config->hostname,
+		.netns_path = p->netns_path,
+		.cgroup = r->serve->config.monitor_cgroup,
+	};
+
+	if (ns->userns_options && ns->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__POD)
+		return err_new(ERR_UNIMPLEMENTED, "user namespaces are not offered by this version of crisp");
+	collect_sysctls(r, p, &start);
+	if (start.share_pid && p->cgroup_parent)
+		start.pod_cgroup = arena_printf(&r->arena, "%s/%s", p->cgroup_parent, p->o.id);
+	TRY(pod_monitor_start(&start, &got));
+	p->ns_user = TAKE(got.user);
+	p->ns_net = TAKE(got.net);
+	p->ns_ipc = TAKE(got.ipc);
+	p->ns_uts = TAKE(got.uts);
+	p->ns_pid = TAKE(got.pid);
+	p->monitor = got.monitor;
+	pod_namespaces_done(&got);
+	return serve_watch_pod(r->serve, p);
+}
+
+static struct err *set_up_network(struct rpc *r, struct pod *p)
+{
+	struct cni_pod request;
+
+	if (!p->netns_path)
+		return NULL;
+	pod_cni(r->serve, &r->arena, p, &request);
+	return cni_add(&r->serve->cni, &request, &p->ips);
+}
+
+/* From nothing to a pod that containers can join. What fails leaves what pod_destroy() undoes. */
+static struct err *make_pod(struct rpc *r, struct pod *p)
+{
+	struct serve *s = r->serve;
+
+	TRY(keep_request(r, p));
+	rpc_stage(r, "making the pod's directory and files");
+	TRY(podfiles_make(s, p));
+	if (p->cgroup_parent)
+		TRY_WRAP(cgroup_make(p->cgroup_parent), "cgroup");
+	rpc_stage(r, "starting the monitor and the namespaces");
+	TRY_WRAP(start_monitor(r, p), "namespaces");
+	rpc_stage(r, "setting up the network");
+	TRY_WRAP(set_up_network(r, p), "network");
+	rpc_stage(r, "recording");
+	return pod_save(s, p, r->body, r->body_len);
+}
+
+struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__RunPodSandboxRequest *in = request;
+	Runtime__V1__RunPodSandboxResponse *out = reply;
+	struct pods *t = &r->serve->pods;
+	struct pod *p = NULL;
+	bool is_new = false;
+	char *key;
+
+	TRY(pod_key(r, in->config, &key));
+	r->subject = key;
+	TRY(check_handler(in->runtime_handler));
+	TRY(check_hostname(in->config->hostname));
+	rpc_stage(r, "waiting for the same pod's earlier operation");
+	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);
+	rpc_hold_pod(r, p);
+	if (is_new) {
+		struct err *e = make_pod(r, p);
+
+		if (e) {
+			rpc_stage(r, "undoing");
+			err_ignore(pod_destroy(r->serve, p));
+			pods_drop(t, p);
+			pods_end(t, &p->o);
+			return err_wrap(e, "pod %s", in->config->metadata->name);
+		}
+		pods_lock(t);
+		p->state = POD_READY;
+		pods_unlock(t);
+		pods_end(t, &p->o);
+	}
+	out->pod_sandbox_id = arena_strdup(&r->arena, p->o.id);
+	return NULL;
+}
+
+/* Stop and remove: idempotent; a pod that is not there is stopped and removed. */
+static struct err *change_pod(struct rpc *r, const char *id, struct err *(*change)(struct serve *, struct pod *),
+			      struct pod **ret_pod)
+{
+	*ret_pod = NULL;
+	struct err *e = rpc_pod(r, id, ret_pod);
+
+	if (err_is(e, ERR_NOT_FOUND)) {
+		err_free(e);
+		return NULL;
+	}
+	if (e)
+		return e;
+	struct pod *p = *ret_pod;
+	const char *name = pod_metadata(p)->name;
+
+	rpc_stage(r, "waiting for the pod's earlier operation");
+	TRY_WRAP(pods_begin(&r->serve->pods, &p->o, join_deadline(r)), "pod %s", name);
+	rpc_stage(r, "ending containers, network and namespaces");
+	e = p->o.listed ? change(r->serve, p) : NULL;
+	if (!e && change == pod_destroy)
+		pods_drop(&r->serve->pods, p);
+	pods_end(&r->serve->pods, &p->o);
+	return err_wrap(e, "pod %s", name);
+}
+
+struct err *rpc_stop_pod(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__StopPodSandboxRequest *in = request;
+	struct pod *p;
+
+	(void)reply;
+	return change_pod(r, in->pod_sandbox_id, pod_stop, &p);
+}
+
+struct err *rpc_remove_pod(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__RemovePodSandboxRequest *in = request;
+	struct pod *p;
+
+	(void)reply;
+	return change_pod(r, in->pod_sandbox_id, pod_destroy, &p);
+}

@@ -1,0 +1,92 @@
+/* serve.h: what the daemon is made of: one struct, made by serve_main(), read by the handlers.
+ *
+ * Who owns what: `pods`, `images`, `layers`, `puller` have their own locks (and never call each other while holding
+ * them); `config` is replaced as a whole on SIGHUP and read through serve_config(); the rest is written before
+ * the first call is taken.
+ */
+#ifndef CRISP_SERVE_H
+#define CRISP_SERVE_H
+
+#include "cri/config.h"
+#include "cri/rpc.h"
+#include "image/pull.h"
+#include "net/cni.h"
+#include "store/images.h"
+#include "store/layers.h"
+#include "store/pods.h"
+#include "stream/link.h"
+
+struct serve {
+	struct config config;
+	char *pods_dir, *containers_dir;        /* ROOT/pods, ROOT/containers: durable records, writable layers */
+	char *pods_state, *containers_state;    /* STATE/pods, STATE/containers: sockets, shm, mounts */
+	int pods_fd, containers_fd;             /* of the durable ones */
+	char boot_id[37];
+	struct pods pods;
+	struct layers *layers;
+	struct images *images;
+	struct puller *puller;
+	struct stream_link *stream;
+	struct cni cni;
+	struct grpc_server *grpc;
+	int epoll;                              /* the I/O thread's: gRPC, signals, monitors' events */
+	bool selinux, apparmor;
+	pthread_mutex_t flight_lock;
+	struct list flight;                     /* struct rpc.link */
+};
+
+int serve_main(int argc, char **argv);
+
+/* ---- the steps that handlers, recovery and undo share ---------------------------------------- */
+
+/* Watches the pod's monitor (pod->events) on the I/O thread. */
+struct err *serve_watch_pod(struct serve *s, struct pod *p) _must_check_;
+
+/* Undo and removal: idempotent, from any prefix of creation. The caller has the object busy. Errors
+ * are what could not be undone now: the object stays and the next call goes on. */
+struct err *container_destroy(struct serve *s, struct container *c) _must_check_;
+struct err *pod_stop(struct serve *s, struct pod *p) _must_check_;      /* containers, network, namespaces */
+struct err *pod_destroy(struct serve *s, struct pod *p) _must_check_;   /* all of it */
+
+/* Ends the container's processes: the stop signal, the grace period, then cgroup.kill. */
+struct err *container_stop(struct serve *s, struct container *c, int64_t grace_ns) _must_check_;
+
+/* What the monitor said about an end, into the table; wakes who waits. */
+struct pod_exit;
+void container_ended(struct serve *s, struct container *c, const struct pod_exit *x);
+
+/* Digests in use by containers, pods' volumes and pulls: what a sweep must keep. */
+void serve_layers_in_use(struct serve *s, struct strv *ret);
+
+/* Finds pods and containers that are on disk: running ones through their monitors, ended ones by their
+ * records; destroys what was half-made. One bad record is set aside and named, never fatal. */
+struct err *serve_recover(struct serve *s) _must_check_;
+
+/* Durable records. */
+struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t len) _must_check_;
+struct err *container_save(struct serve *s, struct container *c, const void *request, size_t len) _must_check_;
+
+/* Names in the state directories. Owned by the caller. */
+char *pod_state_path(struct serve *s, const char *id, const char *name);
+char *container_state_path(struct serve *s, const char *id, const char *name);
+char *container_root_path(struct serve *s, const char *id, const char *name);
+
+/* "name", "namespace", … of the pod's metadata, "" where absent. */
+const Runtime__V1__PodSandboxMetadata *pod_metadata(const struct pod *p);
+const Runtime__V1__ContainerMetadata *container_metadata(const struct container *c);
+const Runtime__V1__NamespaceOption *pod_namespace_options(const struct pod *p);   /* never NULL */
+
+/* The CNI request for the pod, in *a*. */
+void pod_cni(struct serve *s, struct arena *a, const struct pod *p, struct cni_pod *ret);
+
+/* The container's root: overlay of the image's layers, mounted at STATE/containers/ID/rootfs. */
+struct err *rootfs_mount(struct serve *s, struct container *c, const struct image *image) _must_check_;
+void rootfs_unmount(struct serve *s, struct container *c);
+/* An image volume, mounted read-only at STATE/containers/ID/volumes/N; *ret_path is the sub path in it. */
+struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
+			       const char *sub_path, char **ret_path) _must_check_;
+
+/* stats.c: bytes and inodes of the writable layer, walked at most every ten seconds. */
+void container_usage(struct serve *s, struct container *c, uint64_t *ret_bytes, uint64_t *ret_inodes, int64_t *ret_ns);
+
+#endif

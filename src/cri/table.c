@@ -1,0 +1,58 @@
+/* The RPC table: every method of CRI v1 (k8s.io/cri-api 0.37) once. */
+#include "cri/rpc.h"
+
+#define LATER "not served by this version of crisp"
+#define CHECKPOINT "checkpoint and restore are not offered: an archive would decide mounts and processes of this node"
+
+const struct rpc_row rpc_runtime_rows[] = {
+	{ "Version", rpc_version, RPC_QUIET, NULL },
+	{ "RunPodSandbox", rpc_run_pod, 0, NULL },
+	{ "StopPodSandbox", rpc_stop_pod, 0, NULL },
+	{ "RemovePodSandbox", rpc_remove_pod, 0, NULL },
+	{ "PodSandboxStatus", rpc_pod_status, RPC_QUIET, NULL },
+	{ "ListPodSandbox", rpc_list_pods, RPC_QUIET, NULL },
+	{ "StreamPodSandboxes", NULL, 0, LATER },
+	{ "CreateContainer", rpc_create_container, 0, NULL },
+	{ "StartContainer", rpc_start_container, 0, NULL },
+	{ "StopContainer", rpc_stop_container, 0, NULL },
+	{ "RemoveContainer", rpc_remove_container, 0, NULL },
+	{ "ListContainers", rpc_list_containers, RPC_QUIET, NULL },
+	{ "StreamContainers", NULL, 0, LATER },
+	{ "ContainerStatus", rpc_container_status, RPC_QUIET, NULL },
+	{ "UpdateContainerResources", rpc_update_container, 0, NULL },
+	{ "ReopenContainerLog", rpc_reopen_log, 0, NULL },
+	{ "ExecSync", rpc_exec_sync, RPC_QUIET, NULL },
+	{ "Exec", rpc_exec, 0, NULL },
+	{ "Attach", rpc_attach, 0, NULL },
+	{ "PortForward", rpc_port_forward, 0, NULL },
+	{ "ContainerStats", rpc_container_stats, RPC_QUIET, NULL },
+	{ "ListContainerStats", rpc_list_container_stats, RPC_QUIET, NULL },
+	{ "StreamContainerStats", NULL, 0, LATER },
+	{ "PodSandboxStats", NULL, 0, LATER },
+	{ "ListPodSandboxStats", NULL, 0, LATER },
+	{ "StreamPodSandboxStats", NULL, 0, LATER },
+	{ "UpdateRuntimeConfig", rpc_update_runtime_config, 0, NULL },
+	{ "Status", rpc_status, RPC_QUIET, NULL },
+	{ "CheckpointContainer", NULL, 0, CHECKPOINT },
+	{ "CheckpointPod", NULL, 0, CHECKPOINT },
+	{ "RestorePod", NULL, 0, CHECKPOINT },
+	{ "GetContainerEvents", NULL, 0, LATER },
+	{ "ListMetricDescriptors", NULL, 0, LATER },
+	{ "ListPodSandboxMetrics", NULL, 0, LATER },
+	{ "StreamPodSandboxMetrics", NULL, 0, LATER },
+	{ "RuntimeConfig", rpc_runtime_config, RPC_QUIET, NULL },
+	{ "UpdatePodSandboxResources", NULL, 0, LATER },
+};
+const size_t rpc_runtime_n = ARRAY_LEN(rpc_runtime_rows);
+
+const struct rpc_row rpc_image_rows[] = {
+	{ "ListImages", rpc_list_images, RPC_QUIET, NULL },
+	{ "StreamImages", NULL, 0, LATER },
+	{ "ImageStatus", rpc_image_status, RPC_QUIET, NULL },
+	{ "PullImage", rpc_pull_image, 0, NULL },
+	{ "RemoveImage", rpc_remove_image, 0, NULL },
+	{ "ImageFsInfo", rpc_image_fs_info, RPC_QUIET, NULL },
+};
+const size_t rpc_image_n = ARRAY_LEN(rpc_image_rows);
+
+_Static_assert(ARRAY_LEN(rpc_runtime_rows) + ARRAY_LEN(rpc_image_rows) == 43, "CRI v1 at 0.37 has 43 RPCs");
