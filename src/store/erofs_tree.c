@@ -165,7 +165,7 @@ static void drop_below(struct erofs_tree *t, struct erofs_dir *top)
 struct err *erofs_tree_set(struct erofs_tree *t, struct erofs_dir *dir, const char *text,
 			   struct erofs_node *node)
 {
-	struct erofs_name *name;
+	struct erofs_name *name = NULL;
 
 	TRY(find_or_add(t, dir, text, &name));
 	struct erofs_node *old = name->node;
@@ -185,7 +185,7 @@ struct err *erofs_tree_set(struct erofs_tree *t, struct erofs_dir *dir, const ch
 struct err *erofs_tree_make_dir(struct erofs_tree *t, struct erofs_dir *parent, const char *name,
 				struct erofs_dir **ret_dir)
 {
-	struct erofs_dir *dir;
+	struct erofs_dir *dir = NULL;
 
 	if (parent->depth >= EROFS_DEPTH_MAX)
 		return err_new(ERR_EXHAUSTED, "directories nested deeper than %u", EROFS_DEPTH_MAX);
