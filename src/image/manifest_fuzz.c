@@ -27,9 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_arena_ struct arena a;
 	struct image_config c;
 
+	arena_init(&a);
 	if (!size)
 		return 0;
-	arena_init(&a);
 	const char *json = (const char *)data + 1;
 
 	if (data[0] & 1)
