@@ -11,6 +11,8 @@ static struct err *parse_labels(struct arena *a, yyjson_val *obj, struct image_c
 	size_t i, n;
 
 	TRY(json_object(obj, "Labels", &labels));
+	if (!labels)
+		return NULL;
 	if (yyjson_obj_size(labels) > IMAGE_STRINGS_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d labels", IMAGE_STRINGS_MAX);
 	ret->labels = arena_calloc(a, yyjson_obj_size(labels), sizeof(*ret->labels));
@@ -32,6 +34,8 @@ static struct err *parse_volumes(struct arena *a, yyjson_val *obj, struct image_
 	if (yyjson_obj_size(volumes) > IMAGE_STRINGS_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d volumes", IMAGE_STRINGS_MAX);
 	ret->volumes = arena_calloc(a, yyjson_obj_size(volumes) + 1, sizeof(*ret->volumes));
+	if (!volumes)
+		return NULL;
 	yyjson_obj_foreach(volumes, i, n, key, value) {
 		const char *path;
 

@@ -78,15 +78,17 @@ struct err *json_strings(struct arena *a, yyjson_val *obj, const char *key, size
 	TRY(json_array(obj, key, max, &list));
 	char **items = arena_calloc(a, yyjson_arr_size(list) + 1, sizeof(*items));
 
+	*ret = items;
+	if (ret_n)
+		*ret_n = yyjson_arr_size(list);
+	if (!list) /* which the loop's pointer arithmetic would not survive */
+		return NULL;
 	yyjson_arr_foreach(list, i, n, v) {
 		const char *s;
 
 		TRY(json_text(a, v, key, &s));
 		items[i] = (char *)s;
 	}
-	*ret = items;
-	if (ret_n)
-		*ret_n = yyjson_arr_size(list);
 	return NULL;
 }
 
