@@ -16,6 +16,11 @@
 #include "store/pods.h"
 #include "wire/grpc.h"
 
+/* CRI has fields of these names, which musl's <stdio.h> defines as macros. */
+#undef stdin
+#undef stdout
+#undef stderr
+
 struct serve;
 struct rpc;
 

@@ -1,9 +1,9 @@
 /* images.h: the images: records on disk, names, and the table in memory.
  *
  * An image's ID is its configuration's digest. ROOT/images/HEX/ holds `manifest` and `config`, byte for byte as
- * they were digest-checked, and `record` (repository digest's manifest digest, sizes). ROOT/names/SHA256-OF-NAME holds
- * "NAME\nID\n": a tag or a digest reference belongs to one image, moves atomically, and is gone with its file. Baked
- * stores have the same layout, are read only and always pinned; an image in two stores counts once.
+ * they were digest-checked, and `record`, lines of "KEY VALUE" (manifest, pulled, user, layer …). ROOT/names/HEX-OF-
+ * SHA256-OF-NAME holds "NAME\nID\n": a tag or a digest reference belongs to one image, moves atomically, and is
+ * gone with its file. Baked stores have the same layout, are read only and always pinned; an image in two stores counts once.
  * Order on disk: layers, then the image's directory, then names: at any instant what is named is whole.
  * Thread-safe; holds its own lock.
  */
@@ -24,7 +24,8 @@ struct image {
 	uint64_t size;                  /* bytes on disk: layer files, manifest, configuration */
 	bool pinned;
 	char *manifest_digest;
-	char *config_json;              /* image-spec configuration, IMAGE_CONFIG_MAX at most */
+	char *user;                     /* the configuration's USER, "" if none */
+	char *config_json;              /* image-spec configuration; only images_find() reads it, else NULL */
 	size_t config_len;
 	int64_t pulled_ns;              /* wall clock */
 };
@@ -43,8 +44,11 @@ struct images_options {
 struct err *images_open(const struct images_options *o, struct layers *l, struct images **ret) _must_check_;
 void images_close(struct images *im);
 
-/* By ID (with or without "sha256:", unique prefix of ≥ 4 hex digits… ), tag, digest reference or short name.
- * ERR_NOT_FOUND if there is none. */
+#define IMAGES_CONFIG_MAX (4u << 20)
+#define IMAGES_RECORD_MAX (1u << 20)
+
+/* By ID (with or without "sha256:", or a unique prefix of at least 4 hexadecimal digits) or by a name as it is stored
+ * (host/repository:tag, host/repository@digest): the caller normalises references. ERR_NOT_FOUND if there is none. */
 struct err *images_find(struct images *im, const char *ref, struct image **ret) _must_check_;
 struct err *images_list(struct images *im, struct image ***ret, size_t *ret_n) _must_check_;
 
@@ -54,6 +58,7 @@ struct images_add {
 	const char *manifest, *config;
 	size_t manifest_len, config_len;
 	const char *manifest_digest;    /* of the manifest that lists the layers */
+	const char *user;               /* the configuration's USER */
 	const struct strv *layers;
 	const char *tag;                /* host/repository:tag */
 	const char *digest_ref;         /* host/repository@digest as pulled (an index's digest, if asked so) */

@@ -1,0 +1,175 @@
+/* CreateContainer: from the kubelet's configuration to a process that waits to be started. */
+#include "cri/serve.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cri/container_spec.h"
+#include "pod/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define JOIN_WAIT_NS (120 * NS_PER_S)
+
+static struct err *check_request(const Runtime__V1__CreateContainerRequest *in)
+{
+	const Runtime__V1__ContainerConfig *config = in->config;
+
+	if (!config || !config->metadata || str_empty(config->metadata->name))
+		return err_new(ERR_INVALID, "config.metadata.name is missing");
+	if (!config->image || str_empty(config->image->image))
+		return err_new(ERR_INVALID, "config.image is missing");
+	if (config->log_path && strchr(config->log_path, '\n'))
+		return err_new(ERR_INVALID, "config.log_path has a line break");
+	return NULL;
+}
+
+/* The pod must be running and stay so while the container is made. */
+static struct err *check_pod(struct rpc *r, struct pod *p)
+{
+	pods_lock(&r->serve->pods);
+	bool ready = p->state == POD_READY;
+
+	pods_unlock(&r->serve->pods);
+	if (!ready)
+		return err_new(ERR_PRECONDITION, "pod %s is stopped: no container can be made in it",
+			       pod_metadata(p)->name);
+	return NULL;
+}
+
+static struct err *keep_request(struct rpc *r, struct container *c)
+{
+	const Runtime__V1__PodSandboxConfig *pod = c->pod->request->config;
+
+	c->request = runtime__v1__create_container_request__unpack(NULL, r->body_len, r->body);
+	if (!c->request)
+		return err_new(ERR_INVALID, "the request is not a valid message");
+	if (c->pod->cgroup_parent)
+		c->cgroup = base_printf("%s/%s", c->pod->cgroup_parent, c->o.id);
+	if (!str_empty(pod->log_directory) && !str_empty(c->request->config->log_path))
+		c->log_path = base_printf("%s/%s", pod->log_directory, c->request->config->log_path);
+	return NULL;
+}
+
+static unsigned monitor_flags(struct rpc *r, const Runtime__V1__ContainerConfig *config)
+{
+	return (config->tty ? MONITOR_FLAG_TERMINAL : 0u) | (config->stdin ? MONITOR_FLAG_STDIN : 0u) |
+	       (config->stdin_once ? MONITOR_FLAG_STDIN_ONCE : 0u) |
+	       (str_eq(r->serve->config.cgroup_driver, "systemd") ? MONITOR_FLAG_SYSTEMD_CGROUP : 0u);
+}
+
+static struct err *hand_to_monitor(struct rpc *r, struct container *c, const struct buf *spec)
+{
+	struct serve *s = r->serve;
+	_free_ char *bundle = container_state_path(s, c->o.id, NULL);
+	_free_ char *state_dir = container_root_path(s, c->o.id, NULL);
+	const char *log_dir = c->pod->request->config->log_directory;
+	pid_t pid = 0;
+	struct pod_create create = {
+		.id = c->o.id,
+		.bundle = bundle,
+		.state_dir = state_dir,
+		.cgroup = c->cgroup ? c->cgroup : "",
+		.log_dir = c->log_path ? log_dir : NULL,
+		.log_path = c->log_path ? c->request->config->log_path : NULL,
+		.spec = spec->data,
+		.spec_len = spec->len,
+		.flags = monitor_flags(r, c->request->config),
+	};
+
+	TRY(pod_container_create(c->pod->dir, &create, &pid));
+	pods_lock(&s->pods);
+	c->pid = pid;
+	pods_unlock(&s->pods);
+	return NULL;
+}
+
+static struct err *write_spec(struct serve *s, struct container *c, const struct buf *spec)
+{
+	_free_ char *path = container_state_path(s, c->o.id, "config.json");
+
+	return file_replace_at(AT_FDCWD, path, spec->data, spec->len, 0600, false);
+}
+
+static struct err *make_container(struct rpc *r, struct container *c)
+{
+	struct serve *s = r->serve;
+	const Runtime__V1__ContainerConfig *config;
+	_image_ struct image *image = NULL;
+	_buf_ struct buf spec = BUF_INIT;
+	_close_ int dir = -1;
+
+	TRY(keep_request(r, c));
+	config = c->request->config;
+	rpc_stage(r, "looking up the image");
+	TRY_WRAP(images_find(s->images, config->image->image, &image), "image");
+	c->image_id = base_strdup(image->id);
+	_free_ char *state_dir = container_state_path(s, c->o.id, NULL);
+
+	if (mkdir(state_dir, 0700) < 0)
+		return err_errno(errno, "make directory %s", state_dir);
+	TRY(file_open_dir(s->containers_fd, c->o.id, true, 0700, &dir));
+	rpc_stage(r, "mounting the image");
+	TRY_WRAP(rootfs_mount(s, c, image), "root file system");
+	rpc_stage(r, "building the runtime spec");
+	TRY(container_spec(r, c, image, &spec));
+	TRY(write_spec(s, c, &spec));
+	rpc_stage(r, "making the container's process");
+	TRY(hand_to_monitor(r, c, &spec));
+	rpc_stage(r, "recording");
+	return container_save(s, c, r->body, r->body_len);
+}
+
+static struct err *create_in(struct rpc *r, struct pod *p, const Runtime__V1__CreateContainerRequest *in,
+			     struct container **ret)
+{
+	struct pods *t = &r->serve->pods;
+	struct container *c = NULL;
+	bool is_new = false;
+	const Runtime__V1__ContainerMetadata *m = in->config->metadata;
+	const char *key = arena_printf(&r->arena, "%s_%u", m->name, m->attempt);
+
+	rpc_stage(r, "waiting for the same container's earlier operation");
+	TRY(pods_add_container(t, p, key, MIN(r->deadline_ns, r->started_ns + JOIN_WAIT_NS), &c, &is_new));
+	rpc_hold_container(r, c);
+	*ret = c;
+	if (!is_new)
+		return NULL;
+	struct err *e = make_container(r, c);
+
+	if (e) {
+		rpc_stage(r, "undoing");
+		struct pod_exit never = { .code = 128 };
+
+		/* Ended before it began: what container_destroy() waits for. */
+		container_ended(r->serve, c, &never);
+		err_ignore(container_destroy(r->serve, c));
+		pods_drop_container(t, c);
+		pods_end(t, &c->o);
+		return e;
+	}
+	pods_lock(t);
+	if (c->state == CONTAINER_MAKING)
+		c->state = CONTAINER_CREATED;
+	pods_unlock(t);
+	pods_end(t, &c->o);
+	return NULL;
+}
+
+struct err *rpc_create_container(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__CreateContainerRequest *in = request;
+	Runtime__V1__CreateContainerResponse *out = reply;
+	struct container *c = NULL;
+	struct pod *p;
+
+	TRY(check_request(in));
+	TRY(rpc_pod(r, in->pod_sandbox_id, &p));
+	r->subject = in->config->metadata->name;
+	TRY(check_pod(r, p));
+	TRY_WRAP(create_in(r, p, in, &c), "container %s", in->config->metadata->name);
+	out->container_id = arena_strdup(&r->arena, c->o.id);
+	return NULL;
+}

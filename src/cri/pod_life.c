@@ -1,0 +1,277 @@
+/* The steps that end things: one idempotent undo for stop, remove, failed creation and recovery. */
+#include "cri/serve.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "box/cgroup.h"
+#include "cri/podfiles.h"
+#include "image/config.h"
+#include "pod/client.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* After SIGKILL the kernel ends a process unless it waits for a device. */
+#define KILL_WAIT_NS   (10 * NS_PER_S)
+#define CGROUP_WAIT_NS (5 * NS_PER_S)
+/* Exit code of a container whose end nobody saw (its monitor was killed). */
+#define EXIT_UNSEEN 255
+
+void container_ended(struct serve *s, struct container *c, const struct pod_exit *x)
+{
+	pods_lock(&s->pods);
+	if (c->state != CONTAINER_EXITED) {
+		c->state = CONTAINER_EXITED;
+		c->exit_code = x->code;
+		c->oom = x->oom;
+		if (x->started_ns)
+			c->started_ns = x->started_ns;
+		c->finished_ns = x->finished_ns ? x->finished_ns : clock_wall_ns();
+		c->pid = 0;
+		pods_changed(&s->pods);
+	}
+	pods_unlock(&s->pods);
+}
+
+static enum container_state state_of(struct serve *s, struct container *c)
+{
+	pods_lock(&s->pods);
+	enum container_state state = c->state;
+
+	pods_unlock(&s->pods);
+	return state;
+}
+
+/* Until the container has ended or the deadline; true if it has. */
+static bool wait_ended(struct serve *s, struct container *c, int64_t deadline_ns)
+{
+	bool in_time = true;
+
+	pods_lock(&s->pods);
+	while (c->state != CONTAINER_EXITED && in_time)
+		in_time = pods_wait(&s->pods, deadline_ns);
+	bool ended = c->state == CONTAINER_EXITED;
+
+	pods_unlock(&s->pods);
+	return ended;
+}
+
+/* Signal numbers as CRI's enum and an image's STOPSIGNAL name them. */
+static int signal_number(const char *name)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} table[] = {
+		{ "HUP", SIGHUP },   { "INT", SIGINT },	    { "QUIT", SIGQUIT },   { "ILL", SIGILL },
+		{ "TRAP", SIGTRAP }, { "ABRT", SIGABRT },   { "BUS", SIGBUS },	   { "FPE", SIGFPE },
+		{ "KILL", SIGKILL }, { "USR1", SIGUSR1 },   { "SEGV", SIGSEGV },   { "USR2", SIGUSR2 },
+		{ "PIPE", SIGPIPE }, { "ALRM", SIGALRM },   { "TERM", SIGTERM },   { "STKFLT", SIGSTKFLT },
+		{ "CHLD", SIGCHLD }, { "CONT", SIGCONT },   { "STOP", SIGSTOP },   { "TSTP", SIGTSTP },
+		{ "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },   { "URG", SIGURG },	   { "XCPU", SIGXCPU },
+		{ "XFSZ", SIGXFSZ }, { "VTALRM", SIGVTALRM }, { "PROF", SIGPROF }, { "WINCH", SIGWINCH },
+		{ "IO", SIGIO },     { "PWR", SIGPWR },	    { "SYS", SIGSYS },
+	};
+	uint64_t n;
+
+	if (str_to_u64(name, 64, &n))
+		return (int)n;
+	if (str_starts(name, "SIGNAL_"))
+		name += strlen("SIGNAL_");
+	if (str_starts(name, "SIG"))
+		name += strlen("SIG");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (!strcmp(table[i].name, name))
+			return table[i].number;
+	/* RTMIN, RTMIN+n, RTMAX-n (CRI writes PLUS and MINUS): the kernel's numbers, 34 to 64. */
+	if (str_starts(name, "RTMIN")) {
+		const char *rest = name + strlen("RTMIN");
+
+		rest += strspn(rest, "PLUS+");
+		return *rest && str_to_u64(rest, 30, &n) ? 34 + (int)n : 34;
+	}
+	if (str_starts(name, "RTMAX")) {
+		const char *rest = name + strlen("RTMAX");
+
+		rest += strspn(rest, "MINUS-");
+		return *rest && str_to_u64(rest, 30, &n) ? 64 - (int)n : 64;
+	}
+	return 0;
+}
+
+/* CRI's, else the image's, else SIGTERM. */
+static int stop_signal(struct serve *s, struct container *c)
+{
+	const Runtime__V1__ContainerConfig *config = c->request->config;
+	int n = 0;
+
+	if (config->stop_signal != RUNTIME__V1__SIGNAL__SIGNAL_RUNTIME_DEFAULT) {
+		const ProtobufCEnumValue *v =
+			protobuf_c_enum_descriptor_get_value(&runtime__v1__signal__descriptor, (int)config->stop_signal);
+
+		n = v ? signal_number(v->name) : 0;
+	}
+	if (!n && c->image_id) {
+		_image_ struct image *image = NULL;
+		struct err *e = images_find(s->images, c->image_id, &image);
+		_arena_ struct arena a;
+		struct image_config ic;
+
+		arena_init(&a);
+		if (!e)
+			e = image_config_parse(&a, image->config_json, image->config_len, &ic);
+		if (!e && !str_empty(ic.stop_signal))
+			n = signal_number(ic.stop_signal);
+		err_ignore(e);
+	}
+	return n > 0 ? n : SIGTERM;
+}
+
+struct err *container_stop(struct serve *s, struct container *c, int64_t grace_ns)
+{
+	enum container_state state = state_of(s, c);
+
+	if (state == CONTAINER_EXITED || state == CONTAINER_MAKING)
+		return NULL;
+	if (state == CONTAINER_RUNNING && grace_ns > 0) {
+		/* A monitor that is gone cannot be asked: the kill below goes through the cgroup. */
+		err_ignore(pod_container_signal(c->pod->dir, c->o.id, stop_signal(s, c), false));
+		if (wait_ended(s, c, clock_mono_ns() + grace_ns))
+			return NULL;
+	}
+	err_ignore(pod_container_signal(c->pod->dir, c->o.id, SIGKILL, true));
+	if (c->cgroup)
+		TRY_WRAP(cgroup_kill(c->cgroup), "container %s", container_metadata(c)->name);
+	if (wait_ended(s, c, clock_mono_ns() + KILL_WAIT_NS))
+		return NULL;
+	return err_new(ERR_TIMEOUT, "container %s still has processes %d s after SIGKILL: one may be waiting for a device",
+		       container_metadata(c)->name, (int)(KILL_WAIT_NS / NS_PER_S));
+}
+
+static void unuse_layers(struct serve *s, struct container *c)
+{
+	for (size_t i = 0; i < c->layers.len; i++)
+		layers_unuse(s->layers, c->layers.items[i]);
+	strv_done(&c->layers);
+}
+
+struct err *container_destroy(struct serve *s, struct container *c)
+{
+	_free_ char *state_dir = container_state_path(s, c->o.id, NULL);
+
+	TRY(container_stop(s, c, 0));
+	err_ignore(pod_container_forget(c->pod->dir, c->o.id));
+	if (c->cgroup)
+		TRY_WRAP(cgroup_remove(c->cgroup, clock_mono_ns() + CGROUP_WAIT_NS), "cgroup of container %.12s", c->o.id);
+	rootfs_unmount(s, c);
+	unuse_layers(s, c);
+	TRY(file_remove_tree(-100 /* AT_FDCWD */, state_dir));
+	return file_remove_tree(s->containers_fd, c->o.id);
+}
+
+/* The first container that is still in the table, counted; NULL when there is none. */
+static struct container *next_container(struct serve *s, struct pod *p, const struct container *after)
+{
+	struct container *hit = NULL;
+	bool seen = !after;
+
+	pods_lock(&s->pods);
+	pods_each_container(c, p) {
+		if (seen) {
+			hit = c;
+			hit->o.refs++;
+			break;
+		}
+		seen = c == after;
+	}
+	pods_unlock(&s->pods);
+	return hit;
+}
+
+static struct err *stop_containers(struct serve *s, struct pod *p)
+{
+	struct container *c = next_container(s, p, NULL);
+
+	while (c) {
+		struct err *e = pods_begin(&s->pods, &c->o, clock_mono_ns() + KILL_WAIT_NS);
+
+		if (!e) {
+			e = container_stop(s, c, 0);
+			pods_end(&s->pods, &c->o);
+		}
+		struct container *next = e ? NULL : next_container(s, p, c);
+
+		container_put(&s->pods, c);
+		if (e)
+			return e;
+		c = next;
+	}
+	return NULL;
+}
+
+static struct err *tear_down_network(struct serve *s, struct pod *p)
+{
+	_arena_ struct arena a;
+	struct cni_pod request;
+
+	if (!p->netns_path)
+		return NULL;
+	arena_init(&a);
+	pod_cni(s, &a, p, &request);
+	if (access(p->netns_path, F_OK) < 0)
+		request.netns = "";
+	return err_wrap(cni_del(&s->cni, &request), "network");
+}
+
+struct err *pod_stop(struct serve *s, struct pod *p)
+{
+	if (!p->request || !p->dir)
+		return NULL; /* creation failed before anything was made */
+	TRY(stop_containers(s, p));
+	TRY(tear_down_network(s, p));
+	TRY_WRAP(pod_monitor_stop(p->dir, p->netns_path), "namespaces");
+	pods_lock(&s->pods);
+	p->state = POD_STOPPED;
+	pods_changed(&s->pods);
+	pods_unlock(&s->pods);
+	return NULL;
+}
+
+static struct err *destroy_containers(struct serve *s, struct pod *p)
+{
+	struct container *c;
+
+	while ((c = next_container(s, p, NULL))) {
+		struct err *e = pods_begin(&s->pods, &c->o, clock_mono_ns() + KILL_WAIT_NS);
+
+		if (!e) {
+			e = container_destroy(s, c);
+			if (!e)
+				pods_drop_container(&s->pods, c);
+			pods_end(&s->pods, &c->o);
+		}
+		container_put(&s->pods, c);
+		if (e)
+			return e;
+	}
+	return NULL;
+}
+
+/* The pod's own init, if it had one, was in a cgroup of its own below the pod's. */
+static struct err *remove_pod_cgroup(struct pod *p)
+{
+	if (!p->cgroup_parent || pod_namespace_options(p)->pid != RUNTIME__V1__NAMESPACE_MODE__POD)
+		return NULL;
+	_free_ char *path = base_printf("%s/%s", p->cgroup_parent, p->o.id);
+
+	return cgroup_remove(path, clock_mono_ns() + CGROUP_WAIT_NS);
+}
+
+struct err *pod_destroy(struct serve *s, struct pod *p)
+{
+	TRY(pod_stop(s, p));
+	TRY(destroy_containers(s, p));
+	TRY(remove_pod_cgroup(p));
+	TRY(podfiles_remove(s, p));
+	return file_remove_tree(s->pods_fd, p->o.id);
+}

@@ -1,0 +1,188 @@
+#include "store/images_disk.h"
+
+#include "base/file.h"
+#include "base/sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAME_FILE_MAX 8192
+
+void image_record_done(struct image_record *r)
+{
+	free(r->manifest_digest);
+	free(r->user);
+	strv_done(&r->layers);
+	*r = (struct image_record){ 0 };
+}
+
+static struct err *take_line(struct image_record *r, const char *key, const char *value)
+{
+	uint64_t n;
+
+	if (!strcmp(key, "manifest") || !strcmp(key, "layer")) {
+		if (!digest_ok(value))
+			return err_new(ERR_CORRUPT, "record: %s \"%.80s\" is not a digest", key, value);
+		if (!strcmp(key, "layer")) {
+			strv_push(&r->layers, value);
+			return NULL;
+		}
+		free(r->manifest_digest);
+		r->manifest_digest = base_strdup(value);
+	} else if (!strcmp(key, "user")) {
+		free(r->user);
+		r->user = base_strdup(value);
+	} else if (!strcmp(key, "pulled")) {
+		if (!str_to_u64(value, INT64_MAX, &n))
+			return err_new(ERR_CORRUPT, "record: pulled \"%.80s\" is not a time", value);
+		r->pulled_ns = (int64_t)n;
+	}
+	return NULL;
+}
+
+struct err *image_record_parse(const char *text, struct image_record *ret)
+{
+	struct image_record r = { 0 };
+	struct err *e = NULL;
+	_free_ char *copy = base_strdup(text);
+	char *save = NULL;
+
+	for (char *line = strtok_r(copy, "\n", &save); line && !e; line = strtok_r(NULL, "\n", &save)) {
+		char *space = strchr(line, ' ');
+
+		if (space) {
+			*space = '\0';
+			e = take_line(&r, line, space + 1);
+		}
+	}
+	if (!e && !r.manifest_digest)
+		e = err_new(ERR_CORRUPT, "record: no manifest digest");
+	if (e) {
+		image_record_done(&r);
+		return e;
+	}
+	if (!r.user)
+		r.user = base_strdup("");
+	*ret = r;
+	return NULL;
+}
+
+void image_record_format(const struct image_record *r, struct buf *ret)
+{
+	buf_printf(ret, "manifest %s\n", r->manifest_digest);
+	buf_printf(ret, "pulled %" PRId64 "\n", r->pulled_ns);
+	/* A line break cannot be part of a user; one that has it is no user of any passwd file either. */
+	if (!str_empty(r->user) && !strchr(r->user, '\n'))
+		buf_printf(ret, "user %s\n", r->user);
+	for (size_t i = 0; i < r->layers.len; i++)
+		buf_printf(ret, "layer %s\n", r->layers.items[i]);
+}
+
+static struct err *write_files(int dir, const struct images_add *a, int64_t pulled_ns)
+{
+	_buf_ struct buf text = BUF_INIT;
+	const struct image_record r = {
+		.manifest_digest = (char *)a->manifest_digest,
+		.user = (char *)a->user,
+		.pulled_ns = pulled_ns,
+		.layers = *a->layers,
+	};
+
+	image_record_format(&r, &text);
+	TRY(file_replace_at(dir, "manifest", a->manifest, a->manifest_len, 0600, true));
+	TRY(file_replace_at(dir, "config", a->config, a->config_len, 0600, true));
+	return file_replace_at(dir, "record", text.data, text.len, 0600, true);
+}
+
+struct err *images_disk_write(int images_fd, const char *hex, const struct images_add *a, int64_t pulled_ns)
+{
+	_close_ int dir = -1;
+	char id[65], tmp[32];
+
+	str_random_id(id);
+	snprintf(tmp, sizeof(tmp), FILE_TMP_PREFIX "%.16s", id);
+	struct err *e = file_open_dir(images_fd, tmp, true, 0700, &dir);
+
+	if (!e)
+		e = write_files(dir, a, pulled_ns);
+	if (!e && renameat(images_fd, tmp, images_fd, hex) < 0)
+		e = err_errno(errno, "rename");
+	if (!e)
+		return file_sync_dir(images_fd);
+	err_ignore(file_remove_tree(images_fd, tmp));
+	return err_wrap(e, "image %.12s", hex);
+}
+
+struct err *images_disk_read(int images_fd, const char *hex, struct image_record *ret, uint64_t *ret_bytes)
+{
+	_close_ int dir = -1;
+	_buf_ struct buf text = BUF_INIT;
+	struct stat manifest, config;
+
+	TRY(file_open_dir(images_fd, hex, false, 0, &dir));
+	if (fstatat(dir, "manifest", &manifest, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fstatat(dir, "config", &config, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(errno, "manifest or config");
+	TRY(file_read_at(dir, "record", IMAGES_RECORD_MAX, &text));
+	*ret_bytes = (uint64_t)manifest.st_size + (uint64_t)config.st_size;
+	return image_record_parse(buf_text(&text), ret);
+}
+
+struct err *images_disk_config(int images_fd, const char *hex, struct buf *ret)
+{
+	_close_ int dir = -1;
+
+	TRY(file_open_dir(images_fd, hex, false, 0, &dir));
+	return file_read_at(dir, "config", IMAGES_CONFIG_MAX, ret);
+}
+
+static void name_file(const char *name, char ret_file[SHA256_LEN * 2 + 1])
+{
+	char digest[DIGEST_TEXT_LEN + 1];
+
+	sha256_text(name, strlen(name), digest);
+	memcpy(ret_file, digest + strlen("sha256:"), SHA256_LEN * 2 + 1);
+}
+
+struct err *names_disk_write(int names_fd, const char *name, const char *id)
+{
+	char file[SHA256_LEN * 2 + 1];
+	_free_ char *text = base_printf("%s\n%s\n", name, id);
+
+	name_file(name, file);
+	return err_wrap(file_replace_at(names_fd, file, text, strlen(text), 0600, true), "name %s", name);
+}
+
+void names_disk_remove(int names_fd, const char *name)
+{
+	char file[SHA256_LEN * 2 + 1];
+
+	name_file(name, file);
+	unlinkat(names_fd, file, 0);
+}
+
+struct err *names_disk_read(int names_fd, const char *file, char **ret_name, char ret_id[72])
+{
+	_buf_ struct buf b = BUF_INIT;
+	char want[SHA256_LEN * 2 + 1];
+
+	TRY(file_read_at(names_fd, file, NAME_FILE_MAX, &b));
+	char *text = b.data ? b.data : (char *)"";
+	size_t len = strcspn(text, "\n");
+
+	if (text[len] != '\n' || strlen(text + len + 1) != DIGEST_TEXT_LEN + 1 ||
+	    text[len + 1 + DIGEST_TEXT_LEN] != '\n')
+		return err_new(ERR_CORRUPT, "not a name file");
+	text[len] = '\0';
+	text[len + 1 + DIGEST_TEXT_LEN] = '\0';
+	name_file(text, want);
+	if (!digest_ok(text + len + 1) || strcmp(want, file))
+		return err_new(ERR_CORRUPT, "name and file do not belong together");
+	snprintf(ret_id, 72, "%s", text + len + 1);
+	*ret_name = base_strdup(text);
+	return NULL;
+}
