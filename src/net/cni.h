@@ -19,7 +19,7 @@
 struct cni {
 	const char *conf_dir;       /* /etc/cni/net.d */
 	const char *const *bin_dirs; /* NULL-terminated: /opt/cni/bin … */
-	const char *cache_dir;      /* /var/lib/crisp/cni: one result a pod, removed by DEL */
+	const char *cache_dir;      /* /var/lib/crisp/cni: one record a pod, removed by DEL */
 	int64_t timeout_ns;         /* of one plugin */
 };
 
@@ -46,5 +46,8 @@ struct err *cni_del(const struct cni *c, const struct cni_pod *p) _must_check_;
 /* Ready or why not: there is a configuration, its plugins exist, STATUS (cniVersion ≥ 1.1.0) says ok.
  * STATUS results are remembered until the directory changes or a few seconds pass. */
 struct err *cni_status(const struct cni *c) _must_check_;
+/* At start-up: removes temporary files and DELs the networks of pods that are not in *known* (a
+ * NULL-terminated list of IDs). What fails is logged and tried again at the next start. */
+void cni_sweep(const struct cni *c, const char *const *known);
 
 #endif
