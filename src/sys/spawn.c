@@ -32,14 +32,17 @@ struct child {
 	int failed_errno;
 };
 
-static int child_failed(struct child *c, const char *step)
+/* Frames that exec abandons would leave AddressSanitizer's marks on a stack whose address comes again. */
+#define _no_marks_ __attribute__((no_sanitize("address")))
+
+static _no_marks_ int child_failed(struct child *c, const char *step)
 {
 	c->failed_errno = errno;
 	c->failed = step;
 	_exit(127);
 }
 
-static void child_place_fds(struct child *c)
+static _no_marks_ void child_place_fds(struct child *c)
 {
 	const struct spawn *s = c->s;
 	int parked[SPAWN_FDS_MAX];
@@ -69,7 +72,7 @@ static void child_place_fds(struct child *c)
 		child_failed(c, "close_range");
 }
 
-static void child_reset_signals(void)
+static _no_marks_ void child_reset_signals(void)
 {
 	struct sigaction def = { .sa_handler = SIG_DFL };
 	sigset_t none;
@@ -81,7 +84,7 @@ static void child_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int child_main(void *arg)
+static _no_marks_ int child_main(void *arg)
 {
 	struct child *c = arg;
 	const struct spawn *s = c->s;
