@@ -4,7 +4,7 @@
 #   vendor/make.sh native           host compiler and glibc: what the unit tests link
 #   vendor/make.sh x86_64|aarch64   musl, static-pie: what the product links
 #
-# CROSS=prefix- names the cross compiler (default: ARCH-linux-gnu- unless the host is ARCH).
+# CROSS=prefix- names the cross compiler (default: none if the host is ARCH, else ARCH-linux-gnu-).
 #
 # Each part is one NAME.recipe beside this file: sourced bash that sets
 #   version, targets (words of: native musl gen), from, file, sha256, uses (files that it reads), flags
@@ -323,7 +323,7 @@ smoke_libs="-lseccomp -lcap -lnghttp2 -lprotobuf-c -lyyjson -lisal -lzstd -lmbed
 
 smoke()
 {
-	local stamp=$prefix/stamp/smoke exe=$prefix/smoke extra="" hash
+	local stamp=$prefix/stamp/smoke exe=$prefix/smoke extra="" hash run
 	hash=$(cat "$prefix"/stamp/[!s]* "$here"/smoke*.c "$gen/stamp" 2>/dev/null | sha256sum)
 	[ "$(cat "$stamp" 2>/dev/null)" != "$hash" ] || return 0
 	[ "$kind" = native ] || extra=$here/smoke_sha256.c
@@ -332,8 +332,14 @@ smoke()
 		"$gen/cri/api.pb-c.c" -L"$prefix/lib" -Wl,--gc-sections $smoke_libs -lpthread ||
 		die "smoke: does not link for $target"
 	[ "$kind" = native ] || check_static "$exe"
-	if [ "$kind" = native ] || [ "$arch" = "$(uname -m)" ]; then
-		"$exe" || die "smoke: the libraries do not work for $target"
+	# another architecture's programs run if the host has qemu-user
+	run=''
+	if [ "$arch" != "$(uname -m)" ]; then
+		run=$(command -v "qemu-$arch-static" "qemu-$arch" | head -n 1) || true
+		[ -n "$run" ] || echo "vendor: $target: linked but not run: there is no qemu-$arch"
+	fi
+	if [ -n "$run" ] || [ "$arch" = "$(uname -m)" ]; then
+		$run "$exe" || die "smoke: the libraries do not work for $target"
 	fi
 	echo "$hash" >"$stamp"
 }
@@ -348,7 +354,7 @@ x86_64 | aarch64) kind=musl ;;
 *) die "usage: vendor/make.sh native|x86_64|aarch64" ;;
 esac
 host=$(uname -m)
-if [ -n "${CROSS+set}" ] && [ "$kind" = musl ]; then
+if [ -n "${CROSS:-}" ] && [ "$kind" = musl ]; then
 	cross=$CROSS
 elif [ "$arch" = "$host" ]; then
 	cross=''
