@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "box/cgroup.h"
 #include "pod/client.h"
 #include "store/record.h"
 #include "sys/mount.h"
@@ -14,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -302,6 +304,31 @@ static void recover_containers(struct serve *s, struct pod *p, struct strv *ids,
 	}
 }
 
+/* What the monitor holds without a record: a CreateContainer that was cut off. */
+static void end_unrecorded(struct serve *s, struct pod *p, const struct found_states *found)
+{
+	for (size_t i = 0; i < found->n; i++) {
+		const char *id = found->states[i].id;
+		struct container *c = NULL;
+		struct err *e = pods_find_container(&s->pods, id, &c);
+
+		if (!e) {
+			container_put(&s->pods, c);
+			continue;
+		}
+		err_free(e);
+		log_info("container %.12s was being made when crisp stopped: removed", id);
+		err_ignore(pod_container_signal(p->dir, id, SIGKILL, true));
+		err_ignore(pod_container_forget(p->dir, id));
+		if (!p->cgroup_parent)
+			continue;
+		_free_ char *cgroup = base_printf("%s/%s", p->cgroup_parent, id);
+
+		err_ignore(cgroup_kill(cgroup));
+		err_ignore(cgroup_remove(cgroup, clock_mono_ns() + RECOVER_WAIT_NS));
+	}
+}
+
 static void recover_pod(struct serve *s, const char *id, struct strv *container_ids)
 {
 	_buf_ struct buf b = BUF_INIT;
@@ -336,6 +363,7 @@ static void recover_pod(struct serve *s, const char *id, struct strv *container_
 	pods_unlock(&s->pods);
 	ask_monitor(s, p, same_boot, &found);
 	recover_containers(s, p, container_ids, &found);
+	end_unrecorded(s, p, &found);
 	pods_lock(&s->pods);
 	p->state = found.alive ? POD_READY : POD_STOPPED;
 	pods_unlock(&s->pods);
@@ -352,8 +380,18 @@ static void recover_pod(struct serve *s, const char *id, struct strv *container_
 	pod_put(&s->pods, p);
 }
 
+/* The monitor, namespaces and mounts of a pod that has no record. */
+static void end_pod(const char *dir, const char *id)
+{
+	_free_ char *netns = base_printf("/run/netns/crisp-%.16s", id);
+	_free_ char *shm = base_printf("%s/shm", dir);
+
+	err_ignore(pod_monitor_stop(dir, netns));
+	err_ignore(mount_detach(shm));
+}
+
 /* State directories and containers that belong to no recorded pod: half-made, their undo cut off. */
-static void remove_leftovers(struct serve *s, const char *dir, const struct strv *known, bool container)
+static void remove_leftovers(const char *dir, const struct strv *known, bool container)
 {
 	_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_strv_ struct strv ids = { 0 };
@@ -365,15 +403,12 @@ static void remove_leftovers(struct serve *s, const char *dir, const struct strv
 		if (strv_has(known, ids.items[i]))
 			continue;
 		_free_ char *path = base_printf("%s/%s", dir, ids.items[i]);
-		_free_ char *sub = base_printf("%s/%s", path, container ? "rootfs" : "shm");
 
 		log_info("%s: left by an operation that was cut off: removed", path);
-		if (!container) {
-			_free_ char *netns = base_printf("/run/netns/crisp-%.16s", ids.items[i]);
-
-			err_ignore(pod_monitor_stop(path, netns));
-		}
-		err_ignore(mount_detach(sub));
+		if (container)
+			rootfs_unmount_below(path);
+		else
+			end_pod(path, ids.items[i]);
 		err_ignore(file_remove_tree(fd, ids.items[i]));
 	}
 }
@@ -399,9 +434,9 @@ struct err *serve_recover(struct serve *s)
 	for (size_t i = 0; i < pod_ids.len; i++)
 		recover_pod(s, pod_ids.items[i], &container_ids);
 	table_ids(s, &known);
-	remove_leftovers(s, s->pods_state, &known, false);
-	remove_leftovers(s, s->containers_state, &known, true);
-	remove_leftovers(s, s->containers_dir, &known, true);
+	remove_leftovers(s->pods_state, &known, false);
+	remove_leftovers(s->containers_state, &known, true);
+	remove_leftovers(s->containers_dir, &known, true);
 	if (known.len)
 		log_info("found %zu pods with %zu containers", s->pods.n_pods, s->pods.n_containers);
 	return NULL;

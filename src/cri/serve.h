@@ -82,6 +82,8 @@ void pod_cni(struct serve *s, struct arena *a, const struct pod *p, struct cni_p
 /* The container's root: overlay of the image's layers, mounted at STATE/containers/ID/rootfs. */
 struct err *rootfs_mount(struct serve *s, struct container *c, const struct image *image) _must_check_;
 void rootfs_unmount(struct serve *s, struct container *c);
+/* The same for a state directory that no container is known for. */
+void rootfs_unmount_below(const char *container_state_dir);
 /* An image volume, mounted read-only at STATE/containers/ID/volumes/N; *ret_path is the sub path in it. */
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path) _must_check_;

@@ -30,6 +30,9 @@ struct fetch_options {
 struct err *fetch_start(const struct reference *r, const struct fetch_options *o, struct fetch **ret) _must_check_;
 void fetch_stop(struct fetch *f);      /* kills, reaps, frees; NULL is fine */
 
+/* Kills the process; every call in flight, on whatever thread, returns ERR_CANCELLED soon. fetch_stop() is still owed. */
+void fetch_cancel(struct fetch *f);
+
 /* GET manifest by tag or digest. Bounded by MANIFEST_MAX; *ret_type owned. The digest of what came is
  * the caller's to check (and must be, when asked by digest). */
 struct err *fetch_manifest(struct fetch *f, const char *tag_or_digest, int64_t deadline_ns,

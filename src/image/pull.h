@@ -8,6 +8,7 @@
 #ifndef CRISP_PULL_H
 #define CRISP_PULL_H
 
+#include "base/str.h"
 #include "image/fetch.h"
 
 struct images;
@@ -17,6 +18,7 @@ struct puller;
 struct puller_options {
 	struct images *images;
 	struct layers *layers;
+	const char *root;                       /* of the store: for its free space */
 	const char *certs_dir, *auth_file;
 	uid_t fetch_uid, unpack_uid;            /* 0: stay (tests) */
 	int64_t progress_timeout_ns;            /* a pull without a byte for so long fails */
@@ -34,6 +36,9 @@ struct pull_request {
 };
 /* *ret_id: the image's ID, as ListImages says it. */
 struct err *puller_pull(struct puller *p, const struct pull_request *q, char ret_id[72]) _must_check_;
+
+/* Digests of the layers that pulls in flight have or will have: a sweep must keep them. */
+void puller_layers(struct puller *p, struct strv *ret);
 
 /* Operations in flight, for `status` and metrics: reference, stage in words, bytes, age. */
 struct pull_progress { char *reference; const char *stage; uint64_t bytes, total; int64_t age_ns; };

@@ -1,0 +1,286 @@
+#include "image/pull_layer.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "sys/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define PIPE_SIZE  MIB(1)       /* /proc/sys/fs/pipe-max-size as the kernel sets it */
+#define CHUNK      KIB(256)
+#define REPORT_MAX 8192
+#define STACK      KIB(128)
+
+/* ---- the fetching half, on a thread of its own ------------------------------------------------ */
+
+struct fetching {
+	const struct pull_layer *p;
+	int pipe;               /* write end, fetch_blob() closes it */
+	struct err *error;
+	pthread_t thread;
+};
+
+static void *fetch_thread(void *arg)
+{
+	struct fetching *f = arg;
+
+	f->error = fetch_blob(f->p->fetch, f->p->blob->digest, f->p->blob->size, f->pipe, f->p->timeout_ns);
+	return NULL;
+}
+
+static struct err *start_fetching(struct fetching *f)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	int n = pthread_create(&f->thread, &attr, fetch_thread, f);
+
+	pthread_attr_destroy(&attr);
+	if (n) {
+		base_close_p(&f->pipe);
+		return err_errno(n, "start a thread");
+	}
+	return NULL;
+}
+
+/* ---- the unpacking half, a process ------------------------------------------------------------ */
+
+struct unpacking {
+	int pidfd;
+	int in;                 /* where it reads the compressed stream: our write end */
+	int report;
+};
+
+static struct err *open_pipe(int ret_fds[2])
+{
+	if (pipe2(ret_fds, O_CLOEXEC) < 0)
+		return err_errno(errno, "pipe");
+	fcntl(ret_fds[0], F_SETPIPE_SZ, PIPE_SIZE);
+	return NULL;
+}
+
+static struct err *start_unpacking(const struct pull_layer *p, int image_fd, struct unpacking *ret)
+{
+	char max[24], uid[16];
+	int in[2] = { -1, -1 }, report[2] = { -1, -1 };
+	pid_t pid;
+	char *argv[] = { "crisp", "unpack", "--max-bytes", max, "--uid", uid, NULL };
+
+	snprintf(max, sizeof(max), "%" PRIu64, p->max_bytes);
+	snprintf(uid, sizeof(uid), "%u", (unsigned)p->unpack_uid);
+	if (p->unpack_uid == 0)
+		argv[4] = NULL;
+	struct err *e = open_pipe(in);
+
+	if (!e)
+		e = open_pipe(report);
+	if (!e) {
+		struct spawn s = {
+			.argv = argv,
+			.fds = { in[0], -1, 2, image_fd, report[1] },
+			.n_fds = 5,
+			.die_with_parent = false,
+		};
+
+		e = spawn_start(&s, &pid, &ret->pidfd);
+	}
+	base_close_p(&in[0]);
+	base_close_p(&report[1]);
+	if (e) {
+		base_close_p(&in[1]);
+		base_close_p(&report[0]);
+		return e;
+	}
+	ret->in = in[1];
+	ret->report = report[0];
+	return NULL;
+}
+
+static void end_unpacking(struct unpacking *u)
+{
+	base_close_p(&u->in);
+	base_close_p(&u->report);
+	if (u->pidfd >= 0)
+		spawn_kill(u->pidfd);
+	base_close_p(&u->pidfd);
+}
+
+static struct err *read_report(struct unpacking *u, int64_t deadline_ns, struct buf *ret)
+{
+	for (;;) {
+		struct pollfd p = { .fd = u->report, .events = POLLIN };
+		int n = poll(&p, 1, clock_ms_until(deadline_ns));
+
+		if (n < 0 && errno != EINTR)
+			return err_errno(errno, "wait for the unpacker");
+		if (n == 0 && clock_ms_until(deadline_ns) == 0)
+			return err_new(ERR_TIMEOUT, "the unpacker does not end");
+		if (n <= 0)
+			continue;
+		char *to = buf_reserve(ret, 1024);
+
+		if (!to)
+			return err_new(ERR_INTERNAL, "the unpacker's report is too long");
+		ssize_t got = read(u->report, to, 1024);
+
+		if (got == 0)
+			return NULL;
+		if (got < 0)
+			return err_errno(errno, "read the unpacker's report");
+		ret->len += (size_t)got;
+		ret->data[ret->len] = '\0';
+	}
+}
+
+/* "err KIND text": the kind's name may have spaces. */
+static struct err *report_error(const char *text)
+{
+	for (enum err_kind k = ERR_INTERNAL; k <= ERR_UNIMPLEMENTED; k++) {
+		const char *name = err_kind_name(k);
+
+		if (str_starts(text, name) && text[strlen(name)] == ' ')
+			return err_new(k, "%s", text + strlen(name) + 1);
+	}
+	return err_new(ERR_INTERNAL, "%s", text);
+}
+
+/* "ok DIFFID IMAGE_SIZE UNCOMPRESSED_SIZE ENTRIES". */
+static struct err *judge_report(const char *line, const char *diff_id, uint64_t *ret_uncompressed)
+{
+	char got[DIGEST_TEXT_LEN + 1];
+	uint64_t size, entries;
+
+	if (str_starts(line, "err "))
+		return report_error(line + 4);
+	if (sscanf(line, "ok %71s %" SCNu64 " %" SCNu64 " %" SCNu64, got, &size, ret_uncompressed, &entries) != 4)
+		return err_new(ERR_INTERNAL, "the unpacker ended without a report");
+	if (diff_id && strcmp(got, diff_id))
+		return err_new(ERR_CORRUPT, "its content is %s, the image's configuration says %s", got, diff_id);
+	return NULL;
+}
+
+static struct err *finish_unpacking(const struct pull_layer *p, struct unpacking *u, uint64_t *ret_uncompressed)
+{
+	_buf_ struct buf report = { .max = REPORT_MAX };
+	int status = 0;
+
+	base_close_p(&u->in);
+	TRY(read_report(u, clock_mono_ns() + p->timeout_ns, &report));
+	TRY(spawn_wait(u->pidfd, clock_mono_ns() + p->timeout_ns, &status));
+	base_close_p(&u->pidfd);
+	char *newline = report.data ? strchr(report.data, '\n') : NULL;
+
+	if (newline)
+		*newline = '\0';
+	if (!report.len) {
+		char how[64];
+
+		spawn_describe(status, how);
+		return err_new(ERR_INTERNAL, "the unpacker ended without a report: %s", how);
+	}
+	return judge_report(buf_text(&report), p->diff_id, ret_uncompressed);
+}
+
+/* ---- between them ----------------------------------------------------------------------------- */
+
+/* Reads what fetch sends, hashes it, hands it on. An unpacker that is gone (EPIPE) has its reason in its report. */
+static struct err *hash_through(const struct pull_layer *p, int from, int to, char ret_digest[DIGEST_TEXT_LEN + 1])
+{
+	_free_ char *chunk = base_alloc(CHUNK);
+	struct sha256 h;
+	ssize_t n;
+
+	sha256_init(&h);
+	while ((n = read(from, chunk, CHUNK)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(errno, "read");
+		sha256_update(&h, chunk, (size_t)n);
+		*p->bytes += (uint64_t)n;
+		TRY(file_write_fd(to, chunk, (size_t)n));
+	}
+	sha256_final_text(&h, ret_digest);
+	return NULL;
+}
+
+/* Which of the errors tells the reason: unpack's verdict on the content, unless the stream was cut or forged. */
+static struct err *choose(struct err *fetched, struct err *passed, struct err *unpacked, const char *got,
+			  const char *want)
+{
+	if (!fetched && !passed && strcmp(got, want)) {
+		err_free(unpacked);
+		return err_new(ERR_CORRUPT, "the registry sent %s", got);
+	}
+	if (passed && unpacked) {
+		err_free(fetched);
+		err_free(passed);
+		return unpacked;
+	}
+	if (fetched) {
+		err_free(passed);
+		err_free(unpacked);
+		return fetched;
+	}
+	if (passed) {
+		err_free(unpacked);
+		return passed;
+	}
+	return unpacked;
+}
+
+static struct err *stream(const struct pull_layer *p, int image_fd, uint64_t *ret_uncompressed)
+{
+	struct unpacking u = { -1, -1, -1 };
+	struct fetching f = { .p = p, .pipe = -1 };
+	int in[2] = { -1, -1 };
+	char digest[DIGEST_TEXT_LEN + 1] = "";
+
+	TRY(start_unpacking(p, image_fd, &u));
+	struct err *e = open_pipe(in);
+
+	if (!e) {
+		f.pipe = in[1];
+		e = start_fetching(&f);
+	}
+	if (e) {
+		base_close_p(&in[0]);
+		end_unpacking(&u);
+		return e;
+	}
+	struct err *passed = hash_through(p, in[0], u.in, digest);
+
+	base_close_p(&in[0]); /* a fetch that still writes gets EPIPE */
+	pthread_join(f.thread, NULL);
+	e = choose(f.error, passed, finish_unpacking(p, &u, ret_uncompressed), digest, p->blob->digest);
+	end_unpacking(&u);
+	return e;
+}
+
+struct err *pull_layer(const struct pull_layer *p, uint64_t *ret_uncompressed)
+{
+	struct layer_write *w = NULL;
+	int fd = -1;
+
+	*ret_uncompressed = 0;
+	TRY(layers_begin(p->layers, p->blob->digest, CLOCK_NEVER, &w, &fd));
+	if (!w)
+		return NULL;
+	struct err *e = stream(p, fd, ret_uncompressed);
+
+	if (e) {
+		layers_abort(w);
+		return e;
+	}
+	return layers_commit(w);
+}
