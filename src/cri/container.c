@@ -104,7 +104,7 @@ static struct err *make_container(struct rpc *r, struct container *c)
 	TRY(keep_request(r, c));
 	config = c->request->config;
 	rpc_stage(r, "looking up the image");
-	TRY_WRAP(images_find(s->images, config->image->image, &image), "image");
+	TRY_WRAP(serve_find_image(s, config->image->image, &image), "image");
 	c->image_id = base_strdup(image->id);
 	_free_ char *state_dir = container_state_path(s, c->o.id, NULL);
 

@@ -88,6 +88,9 @@ void rootfs_unmount_below(const char *container_state_dir);
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path) _must_check_;
 
+/* An image by ID, or by a reference as a person writes it (normalised). */
+struct err *serve_find_image(struct serve *s, const char *name, struct image **ret) _must_check_;
+
 /* stats.c: bytes and inodes of the writable layer, walked at most every ten seconds. */
 void container_usage(struct serve *s, struct container *c, uint64_t *ret_bytes, uint64_t *ret_inodes, int64_t *ret_ns);
 

@@ -1,0 +1,76 @@
+/* crisp: one binary, its roles by the first word. */
+#include "base/base.h"
+#include "cli/cli.h"
+#include "cri/check.h"
+#include "cri/serve.h"
+#include "image/fetch.h"
+#include "image/unpack.h"
+#include "pod/monitor.h"
+#include "stream/link.h"
+#include "versions.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#undef stdin
+#undef stdout
+
+static int version_main(int argc, char **argv);
+
+struct role {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *help;       /* NULL: started by serve, not by people */
+};
+
+static const struct role roles[] = {
+	{ "serve", serve_main, "serve CRI to the kubelet" },
+	{ "check", check_main, "name what this node lacks" },
+	{ "about", version_main, "the version, and those of the parts inside" },
+	{ "monitor", monitor_main, NULL },
+	{ "stream", stream_main, NULL },
+	{ "fetch", fetch_main, NULL },
+	{ "unpack", unpack_main, NULL },
+};
+
+static int version_main(int argc, char **argv)
+{
+	static const struct {
+		const char *name, *version;
+	} parts[] = VENDOR_VERSIONS;
+
+	(void)argc;
+	(void)argv;
+	printf("crisp %s\n", CRISP_VERSION);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		printf("  %-14s %s\n", parts[i].name, parts[i].version);
+	return 0;
+}
+
+static int help(FILE *to)
+{
+	fputs("crisp: container runtime for immutable Kubernetes nodes\n\nusage: crisp VERB [ARGUMENTS]; crisp VERB --help\n\n",
+	      to);
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+		if (roles[i].help)
+			fprintf(to, "  %-16s %s\n", roles[i].name, roles[i].help);
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		fprintf(to, "  %-16s %s\n", v->name, v->help);
+	return to == stdout ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+
+	if (!word)
+		return help(stderr);
+	if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"))
+		return help(stdout);
+	if (!strcmp(word, "--version"))
+		return version_main(argc, argv);
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+		if (!strcmp(word, roles[i].name))
+			return roles[i].main(argc - 1, argv + 1);
+	return cli_main(argc, argv);
+}
