@@ -26,7 +26,7 @@ struct role {
 static const struct role roles[] = {
 	{ "serve", serve_main, "serve CRI to the kubelet" },
 	{ "check", check_main, "name what this node lacks" },
-	{ "about", version_main, "the version, and those of the parts inside" },
+	{ "version", version_main, "the version, and those of the parts inside" },
 	{ "monitor", monitor_main, NULL },
 	{ "stream", stream_main, NULL },
 	{ "fetch", fetch_main, NULL },
@@ -35,9 +35,11 @@ static const struct role roles[] = {
 
 static int version_main(int argc, char **argv)
 {
+#define PART(name, version) { name, version },
 	static const struct {
 		const char *name, *version;
-	} parts[] = VENDOR_VERSIONS;
+	} parts[] = { VENDOR_PARTS(PART) };
+#undef PART
 
 	(void)argc;
 	(void)argv;

@@ -128,9 +128,9 @@ static yyjson_mut_val *scalar(yyjson_mut_doc *doc, const ProtobufCFieldDescripto
 	return yyjson_mut_null(doc);
 }
 
-static size_t element_size(ProtobufCType type)
+size_t pbjson_element_size(const ProtobufCFieldDescriptor *f)
 {
-	switch (type) {
+	switch (f->type) {
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
@@ -169,7 +169,9 @@ static yyjson_mut_val *map(yyjson_mut_doc *doc, ProtobufCMessage *const *entries
 		const ProtobufCFieldDescriptor *f = sorted[i]->descriptor->fields;
 		const char *e = (const char *)sorted[i];
 
-		yyjson_mut_obj_put(o, scalar(doc, &f[0], e + f[0].offset, false),
+		if (i + 1 < n && !compare_entries(&sorted[i], &sorted[i + 1]))
+			continue;
+		yyjson_mut_obj_add(o, scalar(doc, &f[0], e + f[0].offset, false),
 				   scalar(doc, &f[1], e + f[1].offset, false));
 	}
 	return o;
@@ -185,7 +187,7 @@ static yyjson_mut_val *repeated(yyjson_mut_doc *doc, const ProtobufCFieldDescrip
 	yyjson_mut_val *array = yyjson_mut_arr(doc);
 
 	for (size_t i = 0; i < n; i++)
-		yyjson_mut_arr_append(array, scalar(doc, f, items + i * element_size(f->type), false));
+		yyjson_mut_arr_append(array, scalar(doc, f, items + i * pbjson_element_size(f), false));
 	return array;
 }
 
@@ -200,7 +202,7 @@ yyjson_mut_val *pbjson_tree(yyjson_mut_doc *doc, const ProtobufCMessage *m)
 		char name[PBJSON_NAME_MAX];
 
 		pbjson_field_name(f, name);
-		yyjson_mut_obj_put(o, yyjson_mut_strcpy(doc, name),
+		yyjson_mut_obj_add(o, yyjson_mut_strcpy(doc, name),
 				   f->label == PROTOBUF_C_LABEL_REPEATED ?
 					   repeated(doc, f, m) :
 					   scalar(doc, f, (const char *)m + f->offset, as_text));

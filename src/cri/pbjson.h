@@ -29,6 +29,8 @@ struct err *pbjson_parse(struct arena *a, const ProtobufCMessageDescriptor *d, c
 
 /* True for a repeated entry message that stands for map<string, …>. */
 bool pbjson_is_map(const ProtobufCFieldDescriptor *f);
+/* Bytes of one element of a repeated field. */
+size_t pbjson_element_size(const ProtobufCFieldDescriptor *f);
 /* "pod_sandbox_id" → "podSandboxId"; room for PBJSON_NAME_MAX. */
 #define PBJSON_NAME_MAX 64
 void pbjson_field_name(const ProtobufCFieldDescriptor *f, char ret_name[PBJSON_NAME_MAX]);
