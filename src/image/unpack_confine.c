@@ -1,0 +1,118 @@
+#include "image/unpack_confine.h"
+
+#include "image/unpack.h"
+#include "sys/namespace.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NOFILE_MAX 16   /* 0, 2, 3, 4 and the event that stops the reader */
+
+static struct err *close_others(void)
+{
+	if (close_range(UNPACK_REPORT_FD + 1, ~0u, 0) < 0 || (close(1) < 0 && errno != EBADF))
+		return err_errno(errno, "close what was inherited");
+	return NULL;
+}
+
+static struct err *set_limit(int what, uint64_t value, const char *name)
+{
+	struct rlimit old;
+
+	if (getrlimit((unsigned)what, &old) < 0)
+		return err_errno(errno, "getrlimit %s", name);
+	rlim_t max = MIN(old.rlim_max, (rlim_t)value);
+	struct rlimit now = { max, max };
+
+	if (setrlimit((unsigned)what, &now) < 0)
+		return err_errno(errno, "setrlimit %s", name);
+	return NULL;
+}
+
+static struct err *set_limits(const struct unpack_confine *c)
+{
+	if (c->memory)
+		TRY(set_limit(RLIMIT_AS, c->memory, "AS"));
+	TRY(set_limit(RLIMIT_CORE, 0, "CORE"));
+	TRY(set_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
+	return set_limit(RLIMIT_FSIZE, c->image_max, "FSIZE");
+}
+
+/* setresuid(2) from root clears all capabilities; no_new_privs keeps them from coming back. */
+static struct err *become(uid_t uid)
+{
+	TRY(namespace_unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_errno(errno, "become user %u", uid);
+	return NULL;
+}
+
+struct err *unpack_confine_process(const struct unpack_confine *c)
+{
+	/* A write past RLIMIT_FSIZE, or to a reader that has gone, shall be an error. */
+	if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_errno(errno, "signal");
+	TRY(close_others());
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_errno(errno, "PR_SET_NO_NEW_PRIVS");
+	if (c->uid && geteuid() == 0)
+		TRY(become(c->uid));
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_errno(errno, "PR_SET_DUMPABLE");
+	return set_limits(c);
+}
+
+/* What the C libraries need to allocate, to lock and to end is in here too; sysinfo is glibc's
+ * qsort(3), which asks how much memory there is (in tests only: musl does not). */
+static const int allowed[] = {
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64),
+	SCMP_SYS(ftruncate), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(poll),
+	SCMP_SYS(ppoll), SCMP_SYS(close), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap),
+	SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(sched_yield), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group),
+};
+
+static int add_rules(scmp_filter_ctx filter)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	/* No memory that can be executed. */
+	static const int mapping[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
+
+	for (size_t i = 0; i < ARRAY_LEN(mapping) && !failed; i++)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping[i], 1,
+					  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* abort(3) of ourselves, no other signal to nobody else: tgkill(getpid(), …, SIGABRT) */
+	if (!failed)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
+					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+	return failed;
+}
+
+struct err *unpack_confine_calls(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+	if (!filter)
+		return err_new(ERR_INTERNAL, "seccomp: no filter");
+	int failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+
+	if (!failed)
+		failed = add_rules(filter);
+	if (!failed)
+		failed = seccomp_load(filter);
+	seccomp_release(filter);
+	return failed ? err_errno(-failed, "seccomp") : NULL;
+}
