@@ -62,17 +62,24 @@ static size_t utf8_len(const uint8_t *p, size_t n)
 	return 0;
 }
 
+size_t pack_text_len(const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+	size_t at = 0, len;
+
+	while (at < n && (len = utf8_len(bytes + at, n - at)))
+		at += len;
+	return at;
+}
+
 static struct err *check_text(const ProtobufCFieldDescriptor *f, const uint8_t *p, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		size_t len = utf8_len(p + at, n - at);
+	size_t good = pack_text_len(p, n);
 
-		if (!len)
-			return err_new(ERR_INVALID, "%s: byte %zu is %s", f->name, at,
-				       p[at] ? "not UTF-8" : "NUL, which text may not hold");
-		at += len;
-	}
-	return NULL;
+	if (good == n)
+		return NULL;
+	return err_new(ERR_INVALID, "%s: byte %zu is %s", f->name, good,
+		       p[good] ? "not UTF-8" : "NUL, which text may not hold");
 }
 
 static struct err *check_message(const ProtobufCMessageDescriptor *d, const uint8_t *p, size_t n, unsigned depth);

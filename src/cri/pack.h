@@ -28,6 +28,10 @@ struct err *pack_unpack(struct arena *a, const ProtobufCMessageDescriptor *d, co
 /* The bytes of *m*, in *a*. */
 struct err *pack_message(struct arena *a, const ProtobufCMessage *m, void **ret, size_t *ret_len) _must_check_;
 
+/* How many of *n* bytes are UTF-8 without NUL: what a string field may hold, and callers refuse if it does not
+ * (Go's protobuf does). For what comes from a container or a registry before it goes into a message. */
+size_t pack_text_len(const void *p, size_t n);
+
 /* Pointers to the message type that *message* has: PACK_AS(Version, m) is a Runtime__V1__Version *. */
 #define PACK_AS(type, message) ((Runtime__V1__##type *)(message))
 

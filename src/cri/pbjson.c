@@ -48,23 +48,12 @@ static yyjson_mut_val *enum_value(yyjson_mut_doc *doc, const ProtobufCEnumDescri
 	return e ? yyjson_mut_str(doc, e->name) : yyjson_mut_int(doc, v);
 }
 
-static bool is_text(const ProtobufCBinaryData *b)
-{
-	/* yyjson refuses what is not UTF-8, on writing. */
-	const unsigned char *p = b->data;
-
-	for (size_t i = 0; i < b->len; i++)
-		if (p[i] == 0 || p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 static yyjson_mut_val *bytes_value(yyjson_mut_doc *doc, const ProtobufCBinaryData *b, bool as_text)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	_buf_ struct buf out = BUF_INIT;
 
-	if (as_text && is_text(b))
+	if (as_text && pack_text_len(b->data, b->len) == b->len)
 		return yyjson_mut_strncpy(doc, (const char *)b->data, b->len);
 	for (size_t i = 0; i < b->len; i += 3) {
 		size_t left = b->len - i;
