@@ -1,0 +1,273 @@
+#include "cri/config.h"
+
+#include "base/file.h"
+#include "base/toml.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define CONFIG_FILE_MAX    (1u << 20)
+#define CONFIG_DROPINS_MAX 256
+#define CONFIG_DEFAULT     "/etc/crisp/config.toml"
+
+enum key_type { KEY_STRING, KEY_NUMBER, KEY_LIST };
+
+/* Every key: where it goes, its default as TOML would write it, and what it means. */
+static const struct key {
+	const char *name;
+	enum key_type type;
+	size_t offset;
+	const char *fallback;   /* lists: members separated by blanks */
+	const char *doc;
+} keys[] = {
+#define KEY(name, type, fallback, doc) { #name, type, offsetof(struct config, name), fallback, doc }
+	KEY(root, KEY_STRING, "/var/lib/crisp", "Images, records of pods, writable layers. Survives reboots."),
+	KEY(state, KEY_STRING, "/run/crisp", "Sockets and mounts. A tmpfs."),
+	KEY(listen, KEY_STRING, "unix:///run/crisp/crisp.sock", "Where the kubelet finds CRI."),
+	KEY(log_level, KEY_STRING, "info", "error, warn, info or debug."),
+	KEY(cgroup_driver, KEY_STRING, "cgroupfs", "How the node's cgroups are managed; told to the kubelet."),
+	KEY(monitor_cgroup, KEY_STRING, "/crisp", "The cgroup of the pods' monitors, below /sys/fs/cgroup."),
+	KEY(stream_address, KEY_STRING, "127.0.0.1:0", "Where exec, attach and port-forward connect; port 0: any free one."),
+	KEY(certs_dir, KEY_STRING, "/etc/crisp/certs.d", "Registries' settings: HOST/hosts.toml, as containerd reads them."),
+	KEY(auth_file, KEY_STRING, "/etc/crisp/auth.json", "Registries' credentials, in the form of docker's config.json."),
+	KEY(cni_conf_dir, KEY_STRING, "/etc/cni/net.d", "CNI network configurations; the first by name counts."),
+	KEY(cni_bin_dirs, KEY_LIST, "/opt/cni/bin /usr/lib/cni /usr/libexec/cni", "Where CNI plugins are."),
+	KEY(cni_timeout_s, KEY_NUMBER, "120", "Seconds that one run of a CNI plugin may take."),
+	KEY(image_stores, KEY_LIST, "/usr/share/crisp/store", "Read-only image stores of the OS image; missing ones are skipped."),
+	KEY(pinned_images, KEY_LIST, "", "References that are never garbage: exact, or a prefix with * at the end."),
+	KEY(default_env, KEY_LIST, "", "NAME=VALUE given to every container that does not set NAME."),
+	KEY(pull_timeout_s, KEY_NUMBER, "60", "Seconds without a byte after which a pull fails."),
+	KEY(pull_max_bytes, KEY_NUMBER, "68719476736", "Bytes of one image, unpacked."),
+	KEY(pull_parallel, KEY_NUMBER, "3", "Pulls at once; further ones wait."),
+	KEY(unprivileged_uid, KEY_NUMBER, "65533", "User ID of the processes that talk to the outside: fetch, unpack, stream."),
+	KEY(shm_size, KEY_NUMBER, "67108864", "Bytes of a pod's /dev/shm."),
+#undef KEY
+};
+
+/* ---- values ----------------------------------------------------------------------------------- */
+
+static void put_string(struct config *c, const struct key *k, const char *value)
+{
+	char **to = (char **)((char *)c + k->offset);
+
+	free(*to);
+	*to = base_strdup(value);
+}
+
+static void put_number(struct config *c, const struct key *k, uint64_t value)
+{
+	*(uint64_t *)((char *)c + k->offset) = value;
+}
+
+static struct strv *list_of(struct config *c, const struct key *k)
+{
+	return (struct strv *)((char *)c + k->offset);
+}
+
+static void put_default(struct config *c, const struct key *k)
+{
+	uint64_t n = 0;
+
+	if (k->type == KEY_STRING)
+		put_string(c, k, k->fallback);
+	if (k->type == KEY_NUMBER && str_to_u64(k->fallback, UINT64_MAX, &n))
+		put_number(c, k, n);
+	if (k->type != KEY_LIST)
+		return;
+	_free_ char *words = base_strdup(k->fallback);
+	char *save = NULL;
+
+	for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		strv_push(list_of(c, k), w);
+}
+
+static struct err *wrong_type(const char *name, const struct toml *t, const struct key *k)
+{
+	static const char *const wants[] = { "a string", "a number that is not negative", "an array of strings" };
+
+	return err_new(ERR_INVALID, "%s:%u: %s must be %s, not a value of type %s", name, t->line, k->name,
+		       wants[k->type], toml_type_name(t->type));
+}
+
+static struct err *put(struct config *c, const char *name, const struct key *k, struct toml *t)
+{
+	switch (k->type) {
+	case KEY_STRING:
+		if (t->type != TOML_STRING)
+			return wrong_type(name, t, k);
+		put_string(c, k, t->string);
+		return NULL;
+	case KEY_NUMBER:
+		if (t->type != TOML_INTEGER || t->integer < 0)
+			return wrong_type(name, t, k);
+		put_number(c, k, (uint64_t)t->integer);
+		return NULL;
+	case KEY_LIST:
+		break;
+	}
+	if (t->type != TOML_ARRAY)
+		return wrong_type(name, t, k);
+	for (struct toml *m = t->first; m; m = m->next)
+		if (m->type != TOML_STRING)
+			return wrong_type(name, m, k);
+	strv_done(list_of(c, k));
+	for (struct toml *m = t->first; m; m = m->next)
+		strv_push(list_of(c, k), m->string);
+	return NULL;
+}
+
+/* What the types do not say. */
+static struct err *check(const struct config *c)
+{
+	if (!str_eq(c->cgroup_driver, "cgroupfs"))
+		return err_new(ERR_INVALID, "cgroup_driver \"%s\": this version of crisp knows cgroupfs", c->cgroup_driver);
+	if (c->monitor_cgroup[0] != '/')
+		return err_new(ERR_INVALID, "monitor_cgroup \"%s\" must begin with a slash", c->monitor_cgroup);
+	if (c->pull_parallel == 0 || c->pull_timeout_s == 0 || c->cni_timeout_s == 0)
+		return err_new(ERR_INVALID, "pull_parallel, pull_timeout_s and cni_timeout_s must be at least 1");
+	if (c->unprivileged_uid == 0 || c->unprivileged_uid >= UINT32_MAX)
+		return err_new(ERR_INVALID, "unprivileged_uid must be a user ID other than root's");
+	return NULL;
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static struct err *read_one(struct config *c, const char *path)
+{
+	_buf_ struct buf text = BUF_INIT;
+	_arena_ struct arena a = { 0 };
+	struct toml *root;
+
+	TRY(file_read_virtual(AT_FDCWD, path, CONFIG_FILE_MAX, &text));
+	TRY(toml_parse(&a, path, buf_text(&text), text.len, &root));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct toml *t = toml_get(root, keys[i].name);
+
+		if (t)
+			TRY(put(c, path, &keys[i], t));
+	}
+	const struct toml *unknown = toml_unasked(root);
+
+	if (unknown)
+		return err_new(ERR_INVALID, "%s:%u: unknown key \"%.100s\"", path, unknown->line, unknown->key);
+	return NULL;
+}
+
+struct dropin {
+	char *name, *path;
+};
+
+/* The same name in a later directory replaces the earlier. */
+static void add_dropin(struct dropin *list, size_t *n, const char *dir, const char *name)
+{
+	size_t i = 0;
+
+	while (i < *n && strcmp(list[i].name, name))
+		i++;
+	if (i == CONFIG_DROPINS_MAX)
+		return;
+	if (i == *n)
+		list[(*n)++].name = base_strdup(name);
+	free(list[i].path);
+	list[i].path = base_printf("%s/%s", dir, name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct dropin *)a)->name, ((const struct dropin *)b)->name);
+}
+
+static struct err *read_dropins(struct config *c)
+{
+	static const char *const dirs[] = { "/usr/lib/crisp/config.d", "/etc/crisp/config.d", "/run/crisp/config.d" };
+	struct dropin *list = base_calloc(CONFIG_DROPINS_MAX, sizeof(*list));
+	struct err *e = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		DIR *d = opendir(dirs[i]);
+		struct dirent *ent;
+
+		while (d && (ent = readdir(d)))
+			if (ent->d_name[0] != '.' && str_ends(ent->d_name, ".toml"))
+				add_dropin(list, &n, dirs[i], ent->d_name);
+		if (d)
+			closedir(d);
+	}
+	qsort(list, n, sizeof(*list), by_name);
+	for (size_t i = 0; i < n; i++) {
+		if (!e)
+			e = read_one(c, list[i].path);
+		free(list[i].name);
+		free(list[i].path);
+	}
+	free(list);
+	return e;
+}
+
+static struct err *load(const char *path, struct config *c)
+{
+	struct err *e = read_one(c, path ? path : CONFIG_DEFAULT);
+
+	if (!path && err_is(e, ERR_NOT_FOUND)) {
+		err_free(e);
+		e = NULL;
+	}
+	TRY(e);
+	TRY(read_dropins(c));
+	return check(c);
+}
+
+struct err *config_load(const char *path, struct config *ret)
+{
+	struct config c = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		put_default(&c, &keys[i]);
+	struct err *e = load(path, &c);
+
+	if (e) {
+		config_done(&c);
+		return err_wrap(e, "configuration");
+	}
+	*ret = c;
+	return NULL;
+}
+
+void config_done(struct config *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (keys[i].type == KEY_STRING)
+			free(*(char **)((char *)c + keys[i].offset));
+		if (keys[i].type == KEY_LIST)
+			strv_done(list_of(c, &keys[i]));
+	}
+	*c = (struct config){ 0 };
+}
+
+char *config_describe(void)
+{
+	struct buf b = BUF_INIT;
+	struct config c = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const struct key *k = &keys[i];
+
+		buf_printf(&b, "# %s\n", k->doc);
+		if (k->type == KEY_STRING)
+			buf_printf(&b, "%s = \"%s\"\n\n", k->name, k->fallback);
+		if (k->type == KEY_NUMBER)
+			buf_printf(&b, "%s = %s\n\n", k->name, k->fallback);
+		if (k->type != KEY_LIST)
+			continue;
+		put_default(&c, k);
+		buf_printf(&b, "%s = [", k->name);
+		for (size_t n = 0; n < list_of(&c, k)->len; n++)
+			buf_printf(&b, "%s\"%s\"", n ? ", " : "", list_of(&c, k)->items[n]);
+		buf_puts(&b, "]\n\n");
+	}
+	config_done(&c);
+	return buf_take(&b);
+}
