@@ -1,0 +1,15 @@
+#!/bin/busybox sh
+# Before the services: an address for the node (QEMU gives it no network card; the dummy module brings
+# dummy0 with it), the registry's disk.
+busybox ip address add 192.168.77.10/24 dev dummy0
+busybox ip address add fd00:77::10/64 dev dummy0
+busybox ip link set dummy0 up
+busybox ip route add default via 192.168.77.1 dev dummy0
+busybox ip -6 route add default via fd00:77::1 dev dummy0
+
+for disk in /sys/class/block/*/serial; do
+	[ "$(busybox cat "$disk")" = crisp-registry ] || continue
+	disk=${disk%/serial}
+	busybox mount -t erofs -o ro "/dev/${disk##*/}" /srv/registry || exit 1
+done
+exit 0

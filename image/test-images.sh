@@ -1,0 +1,233 @@
+#!/bin/bash
+# Make the images that the tests' registry serves, with umoci and skopeo, push them into a docker-registry on
+# loopback, and pack its storage as a read-only disk: build/appliance/registry.img.
+#
+#   toybox:1    one layer: toybox, dash, the tests' payload; toybox:zstd the same with a zstd layer
+#   debian:1    Debian programs in four gzip layers, with whiteouts, an opaque directory, hard links, a file
+#               capability and user xattrs; debian:zstd the same layers in zstd
+#   multi:1     an index of two architectures (linux/amd64, linux/arm64); multi:arm64-only has only the one that
+#               this board is not
+#   config:1    user, group, environment, working directory, volume, stop signal, labels
+#   pause:1     for runtimes that need one
+#
+#   image/test-images.sh
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+oci=$out/oci
+vendor_bin=$root/build/vendor/$arch/bin
+payload=$out/payload
+
+payload_make()
+{
+	local cc=$vendor_bin/crisp-cc
+	stamp_is "$payload" "$root/qemu-tests/payload" "$cc" && return 0
+	"$cc" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Os -s -o "$payload" \
+		"$root"/qemu-tests/payload/*.c
+	stamp_set "$payload" "$root/qemu-tests/payload" "$cc"
+}
+
+# image_begin NAME: an OCI layout with one image, base, that has no layer; its root is then in $oci/NAME.bundle/rootfs.
+image_begin()
+{
+	umoci init --layout "$oci/$1"
+	umoci new --image "$oci/$1:base"
+	umoci config --image "$oci/$1:base" --architecture "${2:-$go_arch}" --os linux \
+		--created "$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)"
+	umoci unpack --image "$oci/$1:base" "$oci/$1.bundle" >/dev/null
+}
+
+# image_layer NAME TAG: what has changed in the root since the last call becomes a layer.
+image_layer()
+{
+	find "$oci/$1.bundle/rootfs" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+	umoci repack --refresh-bundle --image "$oci/$1:$2" "$oci/$1.bundle" >/dev/null
+}
+
+toybox_tree()
+{
+	local to=$1 name
+	mkdir -p "$to"/{bin,etc,tmp,root,dev,proc,sys,var/www}
+	chmod 1777 "$to/tmp"
+	install -m 755 "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$to/bin/"
+	ln -s dash "$to/bin/sh"
+	for name in $("$vendor_bin/toybox"); do
+		[ -e "$to/bin/$name" ] || ln -s toybox "$to/bin/$name"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$to/etc/passwd"
+	printf 'root:x:0:\nuser:x:1000:\nextra:x:2000:user\n' >"$to/etc/group"
+}
+
+toybox_make()
+{
+	image_begin toybox
+	toybox_tree "$oci/toybox.bundle/rootfs"
+	image_layer toybox 1
+	umoci config --image "$oci/toybox:1" --config.cmd /bin/sh --config.env PATH=/bin
+	image_begin pause
+	install -D -m 755 "$payload" "$oci/pause.bundle/rootfs/bin/payload"
+	image_layer pause 1
+	umoci config --image "$oci/pause:1" --config.entrypoint /bin/payload --config.entrypoint pause
+}
+
+debian_make()
+{
+	local tree=$oci/debian.bundle/rootfs sys=$out/sysroot-debian
+	apt_unpack "$kernel_suite" "$sys" dash coreutils base-files iputils-ping grep sed findutils
+	image_begin debian
+	cp -a "$sys/." "$tree/"
+	rm -rf "$tree"/usr/share/{doc,man,locale,info} "$tree"/usr/lib/*/ossl-modules
+	ln -sf dash "$tree/usr/bin/sh"
+	mkdir -p "$tree"/{tmp,root,proc,sys,dev,opt/opaque,opt/gone} && chmod 1777 "$tree/tmp"
+	echo lower >"$tree/opt/opaque/lower"
+	echo gone >"$tree/opt/gone/file"
+	echo first >"$tree/opt/replaced"
+	image_layer debian 1
+	# the second layer: hard links, a capability, user xattrs, a fifo, a setuid file, a sparse file, odd names
+	echo linked >"$tree/opt/link-a"
+	ln "$tree/opt/link-a" "$tree/opt/link-b"
+	cp "$tree/usr/bin/ping" "$tree/opt/ping-cap"
+	setcap cap_net_raw+ep "$tree/opt/ping-cap"
+	setfattr -n user.crisp -v hello "$tree/opt/link-a"
+	mkfifo "$tree/opt/fifo"
+	install -m 4755 "$tree/usr/bin/id" "$tree/opt/id-setuid"
+	truncate -s 8M "$tree/opt/sparse" && echo end >>"$tree/opt/sparse"
+	echo odd >"$tree/opt/$(printf 'n\303\244me with blanks')"
+	echo long >"$tree/opt/$(printf 'x%.0s' $(seq 200))"
+	image_layer debian 1
+	# the third: whiteouts, a file for a directory, a directory for a file
+	rm -r "$tree/opt/gone" "$tree/opt/replaced"
+	echo "a file now" >"$tree/opt/gone"
+	mkdir "$tree/opt/replaced" && echo inside >"$tree/opt/replaced/file"
+	rm "$tree/opt/link-b"
+	image_layer debian 1
+	# the fourth: an opaque directory
+	mkdir -p "$oci/opaque" && echo upper >"$oci/opaque/upper"
+	umoci insert --opaque --image "$oci/debian:1" "$oci/opaque" /opt/opaque
+	umoci config --image "$oci/debian:1" --config.cmd /bin/sh --config.env PATH=/usr/sbin:/usr/bin
+}
+
+config_make()
+{
+	local image=$oci/config:1
+	image_begin config
+	toybox_tree "$oci/config.bundle/rootfs"
+	mkdir -p "$oci/config.bundle/rootfs/data" && echo "from the image" >"$oci/config.bundle/rootfs/data/file"
+	chown 1000:1000 "$oci/config.bundle/rootfs/data"
+	image_layer config 1
+	umoci config --image "$image" --config.user user --config.workingdir /data --config.volume /data \
+		--config.env PATH=/bin --config.env FROM_IMAGE=yes --config.stopsignal SIGUSR1 \
+		--config.entrypoint /bin/payload --config.cmd signals --config.cmd 7 \
+		--config.label test.label=value --config.exposedports 8080/tcp
+}
+
+# An index is a blob like any other: its manifests are those of the two images.
+multi_make()
+{
+	local a index size
+	for a in amd64 arm64; do
+		image_begin "multi-$a" "$a"
+		toybox_tree "$oci/multi-$a.bundle/rootfs"
+		echo "$a" >"$oci/multi-$a.bundle/rootfs/etc/architecture"
+		image_layer "multi-$a" 1
+		umoci config --image "$oci/multi-$a:1" --config.cmd /bin/sh --config.env PATH=/bin
+	done
+	mkdir -p "$oci/multi/blobs/sha256"
+	cp -n "$oci"/multi-{amd64,arm64}/blobs/sha256/* "$oci/multi/blobs/sha256/"
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$oci/multi/oci-layout"
+	index=$(jq -n -c --argjson a "$(descriptor multi-amd64)" --argjson b "$(descriptor multi-arm64)" '{
+		schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
+			($b + {platform: {os: "linux", architecture: "arm64", variant: "v8"}}),
+			($a + {platform: {os: "linux", architecture: "amd64"}})] }')
+	size=${#index}
+	a=$(printf %s "$index" | sha256sum | cut -d' ' -f1)
+	printf %s "$index" >"$oci/multi/blobs/sha256/$a"
+	jq -n --arg d "sha256:$a" --argjson s "$size" '{ schemaVersion: 2, manifests: [{
+		mediaType: "application/vnd.oci.image.index.v1+json", digest: $d, size: $s,
+		annotations: {"org.opencontainers.image.ref.name": "1"}}]}' >"$oci/multi/index.json"
+}
+
+descriptor()
+{
+	jq -c '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == "1") |
+		{mediaType, digest, size}' "$oci/$1/index.json"
+}
+
+registry_start()
+{
+	mkdir -p "$out/registry"
+	cat >"$out/registry.yml" <<-CONF
+	version: 0.1
+	log: { level: error, accesslog: { disabled: true } }
+	storage: { filesystem: { rootdirectory: $out/registry } }
+	http: { addr: "127.0.0.1:$port", secret: none }
+	CONF
+	docker-registry serve "$out/registry.yml" >"$out/registry.log" 2>&1 &
+	registry_pid=$!
+	trap 'kill $registry_pid 2>/dev/null || true' EXIT
+	local tries
+	for tries in $(seq 100); do
+		curl -fs "http://127.0.0.1:$port/v2/" >/dev/null && return 0
+		kill -0 $registry_pid 2>/dev/null || die "docker-registry: $(tail -n 3 "$out/registry.log") ($tries)"
+		sleep 0.1
+	done
+	die "docker-registry does not answer"
+}
+
+push()
+{
+	local from=$1 to=$2
+	shift 2
+	skopeo copy --quiet --insecure-policy --dest-tls-verify=false "$@" "oci:$oci/$from" "docker://127.0.0.1:$port/$to"
+}
+
+# Through a layout of its own: pushing from the first one would find its gzip layers in the registry, and use those.
+push_zstd()
+{
+	skopeo copy --quiet --insecure-policy --dest-compress-format zstd "oci:$oci/$1:1" "oci:$oci/$1-zstd:1"
+	push "$1-zstd:1" "$1:zstd"
+}
+
+push_all()
+{
+	local other=arm64
+	[ "$go_arch" = arm64 ] && other=amd64
+	push toybox:1 toybox:1
+	push_zstd toybox
+	push pause:1 pause:1
+	push debian:1 debian:1
+	push_zstd debian
+	push config:1 config:1
+	push multi:1 multi:1 --all
+	push "multi-$other:1" multi:other-only
+	# the zstd ones must be what they are called
+	skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$port/debian:zstd" |
+		jq -e '[.layers[].mediaType | endswith("zstd")] | all' >/dev/null || die "debian:zstd has other layers"
+	skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$port/debian:1" |
+		jq -e '.layers | length == 4 and all(.mediaType | endswith("gzip"))' >/dev/null ||
+		die "debian:1 has other layers"
+}
+
+main()
+{
+	local inputs=("$0" "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$root/board/$board")
+	payload_make
+	stamp_is "$out/registry.img" "${inputs[@]}" && return 0
+	port=$((20000 + RANDOM % 20000))
+	rm -rf "$oci" "$out/registry"
+	mkdir -p "$oci"
+	toybox_make
+	debian_make
+	config_make
+	multi_make
+	registry_start
+	push_all
+	kill "$registry_pid"
+	wait "$registry_pid" 2>/dev/null || true
+	rm -f "$out/registry.img"
+	mkfs.erofs --quiet -T"$SOURCE_DATE_EPOCH" --all-root "$out/registry.img" "$out/registry" >/dev/null
+	rm -rf "$oci" "$out/registry"
+	stamp_set "$out/registry.img" "${inputs[@]}"
+}
+
+main

@@ -1,0 +1,254 @@
+/*
+ * What the test containers run, where toybox has no fitting command: one static program, a word for each
+ * behaviour. It prints what it sees and never judges: the tests do.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int arg_int(char **argv, int fallback)
+{
+	return argv[0] ? atoi(argv[0]) : fallback;
+}
+
+/* web PORT [READY-FILE]: answers 200; /ready answers 503 until READY-FILE is there. */
+static void web_answer(int fd, const char *ready)
+{
+	char request[2048], reply[512], host[64] = "?";
+	ssize_t n = read(fd, request, sizeof(request) - 1);
+	int ok;
+
+	if (n <= 0)
+		return;
+	request[n] = 0;
+	ok = strncmp(request, "GET /ready", 10) != 0 || !ready || access(ready, F_OK) == 0;
+	gethostname(host, sizeof(host) - 1);
+	n = snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+		     "Content-Length: %zu\r\n\r\n%s\n", ok ? "200 OK" : "503 Not Ready", strlen(host) + 1, host);
+	if (write(fd, reply, n) != n)
+		perror("web: write");
+}
+
+static int web(char **argv)
+{
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(arg_int(argv, 8080)) };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), client, one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (void *)&address, sizeof(address)) < 0 || listen(fd, 16) < 0) {
+		perror("web: listen");
+		return 1;
+	}
+	printf("web: listening on %d\n", arg_int(argv, 8080));
+	while ((client = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		web_answer(client, argv[0] ? argv[1] : NULL);
+		shutdown(client, SHUT_WR);
+		close(client);
+	}
+	perror("web: accept");
+	return 1;
+}
+
+/* eat MIB: touch that much memory, a mebibyte at a time, then wait. */
+static int eat(char **argv)
+{
+	int i, mib = arg_int(argv, 64);
+
+	for (i = 0; i < mib; i++) {
+		char *p = malloc(1 << 20);
+
+		if (!p)
+			return 1;
+		memset(p, i + 1, 1 << 20);
+	}
+	printf("eat: %d MiB eaten\n", mib);
+	for (;;)
+		pause();
+}
+
+/* pause: wait for SIGTERM, reaping whatever comes to us. */
+static int pause_here(char **argv)
+{
+	(void)argv;
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR || errno == ECHILD)
+		if (errno == ECHILD)
+			pause();
+	return 0;
+}
+
+/* lines COUNT [WIDTH] [USEC]: numbered lines, even ones on stdout, odd ones on stderr. */
+static int lines(char **argv)
+{
+	int i, count = arg_int(argv, 10), width = argv[0] && argv[1] ? atoi(argv[1]) : 0;
+	int wait = argv[0] && argv[1] && argv[2] ? atoi(argv[2]) : 0;
+
+	for (i = 0; i < count; i++) {
+		fprintf(i % 2 ? stderr : stdout, "line %0*d\n", width, i);
+		if (wait)
+			usleep(wait);
+	}
+	return 0;
+}
+
+/* bytes COUNT: so many bytes without a line end. */
+static int bytes(char **argv)
+{
+	long i, count = argv[0] ? atol(argv[0]) : 65536;
+
+	for (i = 0; i < count; i++)
+		putchar('a' + i % 26);
+	return 0;
+}
+
+/* ticks: a numbered line each 100 ms, without end: a hole in the log is a lost line. */
+static int ticks(char **argv)
+{
+	long long i = 0;
+
+	(void)argv;
+	do
+		printf("tick %lld\n", i++);
+	while (usleep(100000) == 0 || errno == EINTR);
+	return 1;
+}
+
+static volatile sig_atomic_t got;
+
+static void on_signal(int sig)
+{
+	got = sig;
+}
+
+/* signals [CODE]: print each signal that comes; SIGTERM, SIGINT and SIGUSR1 end it with CODE. */
+static int signals(char **argv)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	int i, code = arg_int(argv, 0);
+	sigset_t set, old;
+
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	for (i = 1; i < 32; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			sigaction(i, &action, NULL);
+	printf("signals: ready\n");
+	for (;;) {
+		sigsuspend(&old);
+		printf("signals: %d\n", got);
+		if (got == SIGTERM || got == SIGINT || got == SIGUSR1)
+			return code;
+	}
+}
+
+/* stubborn: does not end on SIGTERM. */
+static int stubborn(char **argv)
+{
+	(void)argv;
+	signal(SIGTERM, SIG_IGN);
+	printf("stubborn: ready\n");
+	while (pause() < 0)
+		continue;
+	return 0;
+}
+
+/* orphans COUNT: children of children that outlive their parent, for whoever is PID 1 to reap. */
+static int orphans(char **argv)
+{
+	int i, count = arg_int(argv, 10);
+
+	for (i = 0; i < count; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			if (fork() == 0) {
+				usleep(200000);
+				_exit(0);
+			}
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
+	printf("orphans: %d left behind\n", count);
+	return 0;
+}
+
+static int exit_with(char **argv)
+{
+	return arg_int(argv, 0);
+}
+
+/* copy: stdin to stdout. */
+static int copy(char **argv)
+{
+	char text[4096];
+	ssize_t n;
+
+	(void)argv;
+	while ((n = read(STDIN_FILENO, text, sizeof(text))) > 0)
+		if (write(STDOUT_FILENO, text, n) != n)
+			return 1;
+	return n < 0;
+}
+
+static int count_stdin(char **argv)
+{
+	long long total = 0;
+	char text[65536];
+	ssize_t n;
+
+	(void)argv;
+	while ((n = read(STDIN_FILENO, text, sizeof(text))) > 0)
+		total += n;
+	printf("%lld\n", total);
+	return 0;
+}
+
+/* descriptors: the open ones and what they are. */
+static int descriptors(char **argv)
+{
+	char path[64], target[256];
+	int fd;
+
+	(void)argv;
+	for (fd = 0; fd < 1024; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = 0;
+		printf("%d %s\n", fd, target);
+	}
+	return 0;
+}
+
+static const struct {
+	const char *word;
+	int (*run)(char **argv);
+} words[] = {
+	{ "web", web }, { "eat", eat }, { "pause", pause_here }, { "lines", lines }, { "bytes", bytes },
+	{ "ticks", ticks }, { "signals", signals }, { "stubborn", stubborn }, { "orphans", orphans },
+	{ "exit", exit_with }, { "copy", copy }, { "count", count_stdin }, { "descriptors", descriptors },
+};
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (i = 0; argc > 1 && i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(argv[1], words[i].word) == 0)
+			return words[i].run(argv + 2);
+	fprintf(stderr, "payload: web eat pause lines bytes ticks signals stubborn orphans exit copy count descriptors\n");
+	return 2;
+}

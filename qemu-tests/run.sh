@@ -1,0 +1,126 @@
+#!/bin/bash
+# Boot the appliance in QEMU and run a scenario in it; its output comes here, its exit code is ours.
+#
+#   qemu-tests/run.sh [OPTION]... SCENARIO[,SCENARIO]...
+#   qemu-tests/run.sh --interactive
+#
+#   --runtime NAME    crisp (default) or containerd
+#   --timeout SEC     end the machine after that time (default 1800)
+#   --memory MIB      3072
+#   --state FILE      keep the state partition in FILE; default: a new one, thrown away
+#   --name NAME       the console's log is build/appliance/NAME.console (default: the scenario's name)
+#   --append WORDS    more words for the kernel's command line
+#
+# The machine has no network card. The scenario is /usr/libexec/crisp-tests/scenario in the image; its standard output
+# is a virtio-serial port.
+# shellcheck source=../image/lib.sh
+. "$(dirname "$0")/../image/lib.sh"
+
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario=''
+cpus=${CRISP_CPUS:-2}
+state_size=6G
+
+usage()
+{
+	sed -n '2,/^# shellcheck/s/^# \{0,1\}//p' "$0" | sed '$d' >&2
+	exit 2
+}
+
+arguments()
+{
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--runtime) runtime=$2; shift ;;
+		--timeout) timeout=$2; shift ;;
+		--memory) memory=$2; shift ;;
+		--state) state=$2; shift ;;
+		--name) name=$2; shift ;;
+		--append) append=$2; shift ;;
+		--interactive) interactive=yes ;;
+		-*) usage ;;
+		*) scenario=$1 ;;
+		esac
+		shift
+	done
+	[ -n "$scenario$interactive" ] || usage
+	[ -n "$name" ] || name=${scenario%%,*}
+	[ -n "$name" ] || name=interactive
+}
+
+# KVM only where it answers, and at once: a /dev/kvm that is there may still be of no use.
+accelerator()
+{
+	# shellcheck disable=SC2154,SC2086
+	if [ "${CRISP_ACCEL:-}" != tcg ] && [ -w /dev/kvm ] && [ "$arch" = "$(uname -m)" ] &&
+		echo quit | timeout 10 $qemu -accel kvm $qemu_machine_kvm -display none -nodefaults -S \
+			-monitor stdio >/dev/null 2>&1 && kvm_runs; then
+		echo "$qemu_machine_kvm -accel kvm"
+	else
+		echo "$qemu_machine -accel tcg,thread=multi,tb-size=512"
+	fi
+}
+
+# A few seconds of real work: the kernel must get as far as our init, which stops the machine for lack of a root.
+kvm_runs()
+{
+	# shellcheck disable=SC2154,SC2086
+	timeout 15 $qemu $qemu_machine_kvm -accel kvm -m 512 -nic none -display none -nodefaults -no-reboot \
+		-kernel "$out/vmlinuz" -initrd "$out/initramfs.cpio.zst" -append "${kernel_cmdline%% *}" \
+		-serial stdio 2>/dev/null </dev/null | grep -q 'only a verified root'
+}
+
+machine_start()
+{
+	local work=$1 words accel
+	shift
+	words="$(cat "$out/cmdline") crisp.runtime=$runtime loglevel=4 $append"
+	[ -z "$scenario" ] || words+=" crisp.scenario=$scenario"
+	[ -z "$interactive" ] || words+=" crisp.interactive=yes"
+	[ -n "$state" ] || state=$work/state
+	[ -e "$state" ] || truncate -s "$state_size" "$state"
+	accel=$(accelerator)
+	# shellcheck disable=SC2086 # lists of words
+	timeout --foreground --kill-after=10 "$timeout" \
+		$qemu $accel -smp "$cpus" -m "$memory" -nic none -display none -nodefaults -no-reboot \
+		-kernel "$out/vmlinuz" -initrd "$out/initramfs.cpio.zst" -append "$words" \
+		-drive "if=none,id=root,format=raw,readonly=on,file=$out/root.img" \
+		-device virtio-blk-pci,drive=root,serial=crisp-root \
+		-drive "if=none,id=state,format=raw,discard=unmap,file=$state" \
+		-device virtio-blk-pci,drive=state,serial=crisp-state \
+		-drive "if=none,id=registry,format=raw,readonly=on,file=$out/registry.img" \
+		-device virtio-blk-pci,drive=registry,serial=crisp-registry \
+		-device virtio-rng-pci -device virtio-serial-pci "$@"
+}
+
+# The scenario's output, but for the last line, which says how it ended.
+machine_run()
+{
+	local work=$1 code
+	machine_start "$work" -serial "file:$console" -chardev file,id=port,path=/dev/stdout \
+		-device virtserialport,chardev=port,name=crisp.scenario </dev/null |
+		tee "$work/output" | sed -u '/^crisp-exit: /d' || true
+	code=$(sed -n 's/^crisp-exit: \([0-9]*\).*/\1/p' "$work/output" | tail -n 1)
+	[ -n "$code" ] || {
+		echo "run.sh: the machine ended without a word of how (timeout ${timeout} s?); last of its console:" >&2
+		tail -n 25 "$console" >&2
+		return 125
+	}
+	return "$code"
+}
+
+main()
+{
+	local code=0
+	arguments "$@"
+	console=$out/$name.console
+	work=$(mktemp -d "$out/machine.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	if [ -n "$interactive" ]; then
+		machine_start "$work" -serial mon:stdio || code=$?
+	else
+		machine_run "$work" || code=$?
+	fi
+	return "$code"
+}
+
+main "$@"
