@@ -2,6 +2,8 @@
  *
  * No file, no system call, no clock: all that is needed is in the input, so that golden tests can
  * show every field. The result is the contract with whoever executes it: box, or an external runtime.
+ * CRI's mounts come with host paths resolved and made, image mounts turned into binds of where they are mounted, and
+ * CRI's devices as `devices`: the builder ignores container->devices.
  * What the kubelet asks for is policy and is obeyed; what the image asks for is bounded (rule R6).
  */
 #ifndef CRISP_SPEC_H
@@ -17,6 +19,14 @@
 struct spec_mount {             /* resolved by the caller: what the node gives beside CRI's mounts */
 	const char *destination, *source, *type;
 	const char *const *options;     /* NULL-terminated */
+};
+
+struct spec_device {            /* a device node of the node, looked at by the caller */
+	const char *path;           /* in the container */
+	char type;                  /* 'c' or 'b' */
+	int64_t major, minor;
+	uint32_t mode, uid, gid;
+	const char *access;         /* of "rwm" */
 };
 
 struct spec_input {
@@ -35,8 +45,8 @@ struct spec_input {
 	const char *seccomp_profile;        /* JSON of a localhost profile, or NULL */
 	const char *const *default_env;
 	bool selinux, apparmor;             /* the node has them */
-	const char *const *host_devices;    /* privileged: every device of the node: "c 1:3 /dev/null 0666 0 0" */
-	size_t n_host_devices;
+	const struct spec_device *devices;  /* those of CRI, resolved; privileged: every device of the node */
+	size_t n_devices;
 };
 
 /* config.json's text. ERR_INVALID says which field is wrong and why. */

@@ -1,0 +1,114 @@
+#include "cri/devices.h"
+
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define DEVICES_DEPTH_MAX 16
+
+struct found {
+	struct arena *a;
+	struct spec_device *list;
+	size_t n;
+	const char *access;
+};
+
+static struct err *add(struct found *f, const char *path, const struct stat *st)
+{
+	if (f->n == DEVICES_MAX)
+		return err_new(ERR_EXHAUSTED, "more than %d devices", DEVICES_MAX);
+	f->list[f->n++] = (struct spec_device){
+		.path = arena_strdup(f->a, path),
+		.type = S_ISBLK(st->st_mode) ? 'b' : 'c',
+		.major = (int64_t)major(st->st_rdev),
+		.minor = (int64_t)minor(st->st_rdev),
+		.mode = st->st_mode & 07777,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.access = f->access,
+	};
+	return NULL;
+}
+
+/* What a container has its own of. */
+static bool is_own(const char *name)
+{
+	static const char *const own[] = { "pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev" };
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (!strcmp(name, own[i]))
+			return true;
+	return false;
+}
+
+/* Devices below the directory *from*, which the container sees as *to*. */
+static struct err *walk(struct found *f, const char *from, const char *to, unsigned depth)
+{
+	DIR *d = opendir(from);
+	struct dirent *ent;
+	struct err *e = NULL;
+
+	if (!d)
+		return err_errno(errno, "devices: %s", from);
+	while (!e && (ent = readdir(d))) {
+		struct stat st;
+
+		if (ent->d_name[0] == '.' && (!ent->d_name[1] || !strcmp(ent->d_name, "..")))
+			continue;
+		if ((depth == 0 && is_own(ent->d_name)) ||
+		    fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		_free_ char *sub_from = base_printf("%s/%s", from, ent->d_name);
+		_free_ char *sub_to = base_printf("%s/%s", to, ent->d_name);
+
+		if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+			e = add(f, sub_to, &st);
+		else if (S_ISDIR(st.st_mode) && depth < DEVICES_DEPTH_MAX)
+			e = walk(f, sub_from, sub_to, depth + 1);
+	}
+	closedir(d);
+	return e;
+}
+
+static struct err *add_listed(struct found *f, const Runtime__V1__Device *d)
+{
+	struct stat st;
+	char real[PATH_MAX];
+
+	if (str_empty(d->container_path) || d->container_path[0] != '/')
+		return err_new(ERR_INVALID, "device: container path \"%s\" is not absolute", d->container_path);
+	if (!realpath(d->host_path, real) || stat(real, &st) < 0)
+		return err_errno(errno, "device %s", d->host_path);
+	f->access = str_empty(d->permissions) ? "rwm" : d->permissions;
+	if (f->access[strspn(f->access, "rwm")])
+		return err_new(ERR_INVALID, "device %s: permissions \"%s\" are not of \"rwm\"", d->host_path, f->access);
+	if (S_ISDIR(st.st_mode))
+		return walk(f, real, d->container_path, 1);
+	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_new(ERR_INVALID, "device %s is not a device node", d->host_path);
+	return add(f, d->container_path, &st);
+}
+
+struct err *devices_collect(struct arena *a, const Runtime__V1__ContainerConfig *config, struct spec_input *in)
+{
+	const Runtime__V1__LinuxContainerSecurityContext *sc = config->linux ? config->linux->security_context : NULL;
+	struct found f = { .a = a, .access = "rwm" };
+	bool privileged = sc && sc->privileged;
+
+	if (!privileged && config->n_devices == 0)
+		return NULL;
+	f.list = arena_calloc(a, DEVICES_MAX, sizeof(*f.list));
+	if (privileged)
+		TRY(walk(&f, "/dev", "/dev", 0));
+	for (size_t i = 0; i < config->n_devices; i++)
+		TRY(add_listed(&f, config->devices[i]));
+	in->devices = f.list;
+	in->n_devices = f.n;
+	return NULL;
+}
