@@ -12,6 +12,11 @@ VERSION ?= 0.1.0
 SANITIZE ?= address,undefined
 FUZZ_SECONDS ?= 10
 
+# V=1 shows whole command lines.
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$1' '$@')
+
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .SECONDARY:
@@ -47,8 +52,8 @@ COMMON := -std=gnu17 $(WARN) $(WERROR) $(DEFINES) -Isrc -I$(GEN) -Ibuild/vendor 
 CC_OUT := $(VEN)/bin/crisp-cc
 CFLAGS_OUT := $(COMMON) -Os -g -fstack-protector-strong -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-strict-aliasing -ftrivial-auto-var-init=zero
-LDFLAGS_OUT := -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code \
-	-Wl,-z,pack-relative-relocs -Wl,--build-id=sha1
+# The wrapper adds static-pie, relro, now, noexecstack and packed relocations.
+LDFLAGS_OUT := -Wl,--gc-sections -Wl,-z,separate-code -Wl,--build-id=sha1
 
 CC_NAT := gcc
 CFLAGS_NAT := $(COMMON) -isystem $(VENN)/include -O1 -g -fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
@@ -77,14 +82,17 @@ $(GEN)/cri/api.pb-c.c $(GEN)/cri/api.pb-c.h: | $(VENN)/lib/libyyjson.a
 
 # ---- the product ------------------------------------------------------------------------------
 $(OUT)/crisp: $(OUT)/crisp.debug
-	$(CROSS)objcopy --strip-all $< $@
+	$(call say,STRIP)
+	$(Q)$(CROSS)objcopy --strip-all $< $@
 
 $(OUT)/crisp.debug: $(OBJECTS)
-	$(CC_OUT) $(LDFLAGS_OUT) -o $@ $(OBJECTS) $(LIBS)
+	$(call say,CC)
+	$(Q)$(CC_OUT) $(LDFLAGS_OUT) -o $@ $(OBJECTS) $(LIBS)
 
 $(OUT)/obj/%.o: src/%.c Makefile | $(CC_OUT) $(GEN)/cri/api.pb-c.h
 	@mkdir -p $(@D)
-	$(CC_OUT) $(CFLAGS_OUT) $(CFLAGS_$(notdir $*)) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_OUT) $(CFLAGS_OUT) $(CFLAGS_$(notdir $*)) -c -o $@ $<
 
 # What the stages of a pull spend their time in.
 CFLAGS_sha256_x86_64 := -O2
@@ -93,7 +101,8 @@ CFLAGS_inflate := -O2
 
 $(OUT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c | $(CC_OUT)
 	@mkdir -p $(@D)
-	$(CC_OUT) -std=gnu17 -Os -ffunction-sections -fdata-sections -I$(GEN) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_OUT) -std=gnu17 -Os -ffunction-sections -fdata-sections -I$(GEN) -c -o $@ $<
 
 size: $(OUT)/crisp
 	@stat -c '%s bytes %n' $<
@@ -103,16 +112,20 @@ size: $(OUT)/crisp
 # An archive rather than objects, so that a test links what it uses and no more.
 $(NAT)/obj/%.o: src/%.c Makefile | $(VENN)/lib/libyyjson.a
 	@mkdir -p $(@D)
-	$(CC_NAT) $(CFLAGS_NAT) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_NAT) $(CFLAGS_NAT) -c -o $@ $<
 $(NAT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c
 	@mkdir -p $(@D)
-	$(CC_NAT) -std=gnu17 -g -O1 -I$(GEN) -isystem $(VENN)/include -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_NAT) -std=gnu17 -g -O1 -I$(GEN) -isystem $(VENN)/include -c -o $@ $<
 $(FUZ)/obj/%.o: src/%.c Makefile | $(VENN)/lib/libyyjson.a
 	@mkdir -p $(@D)
-	$(CC_FUZ) $(CFLAGS_FUZ) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_FUZ) $(CFLAGS_FUZ) -c -o $@ $<
 $(FUZ)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c
 	@mkdir -p $(@D)
-	$(CC_FUZ) -std=gnu17 -g -O1 -I$(GEN) -isystem $(VENN)/include -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC_FUZ) -std=gnu17 -g -O1 -I$(GEN) -isystem $(VENN)/include -c -o $@ $<
 
 # room, rooms up to and including it
 upto = $(if $(filter $1,$(firstword $2)),$(firstword $2),$(firstword $2) $(call upto,$1,$(wordlist 2,99,$2)))
@@ -120,10 +133,12 @@ upto = $(if $(filter $1,$(firstword $2)),$(firstword $2),$(firstword $2) $(call 
 define room_rules
 $(NAT)/$1.a: $$(patsubst src/%.c,$(NAT)/obj/%.o,$$(call room_sources,$1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call say,AR)
+	$$(Q)ar rcs $$@ $$^
 $(FUZ)/$1.a: $$(patsubst src/%.c,$(FUZ)/obj/%.o,$$(call room_sources,$1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call say,AR)
+	$$(Q)ar rcs $$@ $$^
 
 TESTS_$1 := $$(patsubst src/%.c,$(NAT)/%,$$(wildcard src/$1/*_test.c))
 FUZZERS_$1 := $$(patsubst src/%.c,$(FUZ)/%,$$(wildcard src/$1/*_fuzz.c))
@@ -132,11 +147,13 @@ DOUBLES_$1 := $$(wildcard src/$1/*_double.c)
 $(NAT)/$1/%_test: $(NAT)/obj/$1/%_test.o $$(patsubst src/%.c,$(NAT)/obj/%.o,$$(DOUBLES_$1)) \
 		$$(foreach r,$$(call upto,$1,$(ROOMS)),$(NAT)/$$r.a) $(NAT)/obj/gen/api.pb-c.o
 	@mkdir -p $$(@D)
-	$(CC_NAT) $(LDFLAGS_NAT) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
+	$$(call say,CC)
+	$$(Q)$(CC_NAT) $(LDFLAGS_NAT) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
 $(FUZ)/$1/%_fuzz: $(FUZ)/obj/$1/%_fuzz.o $$(patsubst src/%.c,$(FUZ)/obj/%.o,$$(DOUBLES_$1)) \
 		$$(foreach r,$$(call upto,$1,$(ROOMS)),$(FUZ)/$$r.a) $(FUZ)/obj/gen/api.pb-c.o
 	@mkdir -p $$(@D)
-	$(CC_FUZ) -fsanitize=address,undefined,fuzzer -L$(VENN)/lib -o $$@ $$(filter %.o,$$^) \
+	$$(call say,CC)
+	$$(Q)$(CC_FUZ) -fsanitize=address,undefined,fuzzer -L$(VENN)/lib -o $$@ $$(filter %.o,$$^) \
 		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
 
 .PHONY: check-$1 fuzz-$1
