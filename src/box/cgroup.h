@@ -9,6 +9,9 @@
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
+/* Absolute, no "..", no empty or overlong component, no control characters. */
+struct err *cgroup_check_path(const char *path) _must_check_;
+
 /* Makes the directory, its missing parents, and enables the controllers on the way down. */
 struct err *cgroup_make(const char *path) _must_check_;
 
@@ -38,6 +41,8 @@ struct cgroup_device {
 	int64_t major, minor;    /* -1: all */
 	bool read, write, mknod;
 };
+/* Later rules win. The default devices (null, zero, full, random, urandom, tty, console, ptmx, pts) and making
+ * any node (mknod alone gives no access) are allowed besides. Replaces what was set before. */
 struct err *cgroup_set_devices(const char *path, const struct cgroup_device *rules, size_t n) _must_check_;
 
 struct cgroup_stats {

@@ -1,0 +1,169 @@
+#include "base/file.h"
+#include "base/str.h"
+#include "box/box.h"
+#include "box/creds.h"
+#include "box/init.h"
+#include "box/process.h"
+#include "box/sysctl.h"
+#include "box/userns.h"
+#include "sys/clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+/* cgroupfs: the path as it is. */
+static struct err *cgroup_path_of(const struct oci_spec *spec, bool systemd, char **ret_path)
+{
+	const char *path = spec->cgroups_path;
+
+	*ret_path = NULL;
+	if (!path)
+		return NULL;
+	if (systemd)
+		return err_new(ERR_UNIMPLEMENTED, "the systemd cgroup driver is not supported yet");
+	if (strchr(path, ':') && path[0] != '/')
+		return err_new(ERR_INVALID, "cgroupsPath %.256s: that is systemd's form", path);
+	*ret_path = path[0] == '/' ? base_strdup(path) : base_printf("/%s", path);
+	return cgroup_check_path(*ret_path);
+}
+
+struct err *box_cgroup_path(const char *spec, size_t spec_len, const char *id, bool systemd_cgroup, char **ret_path)
+{
+	_arena_ struct arena a;
+	struct oci_spec parsed;
+
+	arena_init(&a);
+	TRY(oci_parse(&a, spec, spec_len, &parsed));
+	TRY(cgroup_path_of(&parsed, systemd_cgroup, ret_path));
+	if (!*ret_path)
+		*ret_path = base_printf("/%s", id);
+	return NULL;
+}
+
+/* A directory with its limits in place, before anything runs in it. */
+static struct err *make_cgroup(const struct oci_spec *spec, const char *path, int *ret_fd)
+{
+	_free_ char *dir = base_printf("%s%s", CGROUP_ROOT, path);
+
+	TRY(cgroup_make(path));
+	TRY(cgroup_set(path, &spec->resources));
+	TRY(cgroup_set_devices(path, spec->device_rules, spec->n_device_rules));
+	*ret_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_errno(errno, "cgroup %s", path);
+	return NULL;
+}
+
+/* The maker ends right after: what it leaves open closes with it. */
+struct maker {
+	struct oci_spec spec;
+	struct setup setup;
+	struct process_namespaces ns;
+	char *cgroup;
+	int cgroup_fd;
+	int sync[2];
+};
+
+static struct err *maker_prepare(struct arena *a, const struct box_create *c, struct maker *m)
+{
+	TRY(oci_parse(a, c->spec, c->spec_len, &m->spec));
+	if (!m->spec.process)
+		return err_new(ERR_INVALID, "spec: process: missing");
+	TRY(sysctl_check(&m->spec));
+	TRY(cgroup_path_of(&m->spec, c->systemd_cgroup, &m->cgroup));
+	if (m->cgroup)
+		TRY(make_cgroup(&m->spec, m->cgroup, &m->cgroup_fd));
+	TRY(setup_prepare(a, &m->spec, c->bundle, &m->setup));
+	TRY(process_open_namespaces(&m->spec, &m->ns));
+	return process_pair(m->sync);
+}
+
+static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_t *ret_pid, int *ret_pidfd)
+{
+	const struct oci_spec *spec = &m->spec;
+	const struct clone clone = {
+		.namespaces = process_new_flags(spec), .cgroup_fd = m->cgroup_fd, .as_sibling = c->clone_parent,
+	};
+	int ignored;
+
+	TRY(creds_raise_limits(spec->process));
+	TRY(creds_set_oom_score(m->setup.proc_fd, spec->process));
+	TRY(process_join_namespaces(&m->ns));
+	TRY(clone_start(&clone, ret_pid, ret_pidfd, &ignored));
+	if (*ret_pid > 0)
+		return NULL;
+	struct init in = {
+		.setup = &m->setup,
+		.sync_fd = m->sync[1],
+		.console_socket = c->console_socket,
+		.maps_come = spec->ns[OCI_NS_USER].wanted && !spec->ns[OCI_NS_USER].path,
+		.run = {
+			.process = spec->process,
+			.seccomp = &m->setup.seccomp,
+			.seccomp_flags = spec->seccomp ? spec->seccomp->flags : 0,
+			.proc_fd = m->setup.proc_fd,
+			.terminal = spec->process->terminal,
+			.start_fd = c->start_fd,
+			.error_fd = c->error_fd,
+		},
+	};
+
+	for (int i = 0; i < 3; i++)
+		in.run.stdio[i] = c->stdio[i] < 0 ? m->setup.null_fd : c->stdio[i];
+	close(m->sync[0]);
+	init_run(&in);
+}
+
+/* Says more where init could not: the kernel killed it. */
+static struct err *explain_end(struct err *e, const struct maker *m)
+{
+	if (!err_is(e, ERR_CANCELLED) || !m->cgroup || !cgroup_oom_kills(m->cgroup))
+		return e;
+	err_free(e);
+	return err_new(ERR_EXHAUSTED, "the process ran out of memory before it could start: the memory limit is too low");
+}
+
+static struct err *maker_finish(struct maker *m, pid_t pid)
+{
+	const struct oci_namespace *user = &m->spec.ns[OCI_NS_USER];
+
+	if (user->wanted && !user->path) {
+		TRY(userns_write_maps(m->setup.proc_fd, pid, &m->spec.uids, &m->spec.gids));
+		process_say(m->sync[0], PROCESS_MAPS);
+	}
+	if (m->spec.n_hooks[OCI_PRESTART] || m->spec.n_hooks[OCI_CREATE_RUNTIME]) {
+		TRY(process_expect(m->sync[0], PROCESS_HOOKS));
+		return err_new(ERR_UNIMPLEMENTED, "hooks are not supported yet");
+	}
+	return process_expect(m->sync[0], PROCESS_READY);
+}
+
+struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidfd)
+{
+	_arena_ struct arena a;
+	struct maker m = { .cgroup_fd = -1, .sync = { -1, -1 } };
+	pid_t pid = -1;
+	_close_ int pidfd = -1;
+
+	arena_init(&a);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_errno(errno, "prctl");
+	struct err *e = maker_prepare(&a, c, &m);
+
+	if (!e)
+		e = maker_clone(c, &m, &pid, &pidfd);
+	if (!e) {
+		close(m.sync[1]);
+		e = explain_end(maker_finish(&m, pid), &m);
+		if (e)
+			process_kill(pidfd, !c->clone_parent);
+	}
+	free(m.cgroup);
+	if (e)
+		return e;
+	*ret_pid = pid;
+	*ret_pidfd = TAKE_FD(pidfd);
+	return NULL;
+}

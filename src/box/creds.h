@@ -1,0 +1,20 @@
+/* creds.h: resource limits, groups, user and bounding set of the process that is about to be the container's. */
+#ifndef CRISP_CREDS_H
+#define CRISP_CREDS_H
+
+#include "box/oci.h"
+
+/* The maker's part: hard limits above our own need the node's CAP_SYS_RESOURCE, which a user namespace ends;
+ * children inherit them. Likewise oom_score_adj, written to *proc_fd*: init has it before it fills memory. */
+struct err *creds_raise_limits(const struct oci_process *p) _must_check_;
+struct err *creds_set_oom_score(int proc_fd, const struct oci_process *p) _must_check_;
+
+struct err *creds_set_limits(const struct oci_process *p) _must_check_;
+/* Bounding set, groups, gid, uid; permitted capabilities stay until caps_set(). */
+struct err *creds_set_user(const struct oci_process *p) _must_check_;
+/* All that is permitted becomes effective. */
+struct err *creds_raise(void) _must_check_;
+/* Root of the user namespace that was just entered. */
+struct err *creds_become_root(void) _must_check_;
+
+#endif

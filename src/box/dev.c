@@ -1,0 +1,119 @@
+#include "box/dev.h"
+
+#include "base/str.h"
+#include "box/setup.h"
+#include "sys/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static const struct oci_device defaults[] = {
+	{ .path = "/dev/null", .type = 'c', .major = 1, .minor = 3, .mode = 0666 },
+	{ .path = "/dev/zero", .type = 'c', .major = 1, .minor = 5, .mode = 0666 },
+	{ .path = "/dev/full", .type = 'c', .major = 1, .minor = 7, .mode = 0666 },
+	{ .path = "/dev/random", .type = 'c', .major = 1, .minor = 8, .mode = 0666 },
+	{ .path = "/dev/urandom", .type = 'c', .major = 1, .minor = 9, .mode = 0666 },
+	{ .path = "/dev/tty", .type = 'c', .major = 5, .minor = 0, .mode = 0666 },
+};
+
+static const struct {
+	const char *name, *target;
+} links[] = {
+	{ "fd", "/proc/self/fd" },	{ "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
+	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },
+};
+
+static mode_t type_bits(char type)
+{
+	return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR;
+}
+
+/* The same device is there already. */
+static bool is_same(int parent_fd, const char *name, const struct oci_device *d)
+{
+	struct stat st;
+
+	return fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       (st.st_mode & S_IFMT) == type_bits(d->type) &&
+	       (d->type == 'p' || st.st_rdev == makedev(d->major, d->minor));
+}
+
+/* fchmodat(2) would follow a link put in place meanwhile; a descriptor of the node itself does not. */
+static struct err *set_owner(int parent_fd, const char *name, const struct oci_spec *spec, const struct oci_device *d)
+{
+	uint32_t uid, gid;
+
+	TRY(setup_map_id(&spec->uids, d->uid, &uid));
+	TRY(setup_map_id(&spec->gids, d->gid, &gid));
+	if (fchownat(parent_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(errno, "owner");
+	return NULL;
+}
+
+/* *root_fd*: below what the path stays; *path* relative to it. */
+static struct err *make_node(int root_fd, const char *path, const struct oci_spec *spec, const struct oci_device *d)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	_free_ char *parent = slash ? base_strndup(path, (size_t)(slash - path)) : base_strdup(".");
+	_close_ int fd = -1;
+
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return err_new(ERR_INVALID, "not the path of a file");
+	TRY(path_make_root(root_fd, *parent ? parent : ".", true, &fd));
+	/* The mode is given with the creation, umask 0: no chmod by name afterwards. */
+	mode_t before = umask(0);
+	int r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
+
+	if (r < 0 && errno == EEXIST && !is_same(fd, name, d) && unlinkat(fd, name, 0) == 0)
+		r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
+	int saved = errno;
+
+	umask(before);
+	if (r < 0 && !(saved == EEXIST && is_same(fd, name, d)))
+		return err_errno(saved, "mknod");
+	return r < 0 ? NULL : set_owner(fd, name, spec, d);
+}
+
+/* What follows "/dev/"; NULL: it is elsewhere. */
+static const char *below_dev(const char *path)
+{
+	if (!str_starts(path, "/dev/"))
+		return NULL;
+	path += strlen("/dev/");
+	return path + strspn(path, "/");
+}
+
+static struct err *make_links(int dev_fd)
+{
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		if (symlinkat(links[i].target, dev_fd, links[i].name) < 0 && errno != EEXIST)
+			return err_errno(errno, "link /dev/%s", links[i].name);
+	return NULL;
+}
+
+struct err *dev_populate(int dev_fd, const struct oci_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_devices; i++) {
+		const char *path = below_dev(spec->devices[i].path);
+
+		if (path)
+			TRY_WRAP(make_node(dev_fd, path, spec, &spec->devices[i]), "device %s", spec->devices[i].path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+		TRY_WRAP(make_node(dev_fd, below_dev(defaults[i].path), spec, &defaults[i]), "device %s",
+			 defaults[i].path);
+	return make_links(dev_fd);
+}
+
+struct err *dev_populate_outside(int root_fd, const struct oci_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_devices; i++)
+		if (!below_dev(spec->devices[i].path))
+			TRY_WRAP(make_node(root_fd, spec->devices[i].path, spec, &spec->devices[i]), "device %s",
+				 spec->devices[i].path);
+	return NULL;
+}
