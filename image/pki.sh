@@ -42,6 +42,7 @@ main()
 	cert_make registry DNS:registry.test,DNS:localhost,IP:127.0.0.1,IP:::1
 	cert_make kubelet DNS:node,DNS:localhost,IP:127.0.0.1,IP:192.168.77.10
 	# the cheapest bcrypt there is: every request pays for it, in an emulated processor
+	# shellcheck disable=SC2094 # a program and a file of that name
 	htpasswd -Bbn -C 4 "$user" "$password" >htpasswd
 	printf '{"auths":{"registry.test:5000":{"auth":"%s"}}}\n' "$(printf '%s:%s' "$user" "$password" | base64)" \
 		>auth.json

@@ -19,6 +19,7 @@
 runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario=''
 cpus=${CRISP_CPUS:-2}
 state_size=6G
+tcg='-accel tcg,thread=multi,tb-size=512'
 
 usage()
 {
@@ -47,24 +48,30 @@ arguments()
 	[ -n "$name" ] || name=interactive
 }
 
-# KVM only where it answers, and at once: a /dev/kvm that is there may still be of no use.
+# KVM only where it works: a /dev/kvm that is there may still be of no use. Asked once a kernel.
 accelerator()
 {
-	# shellcheck disable=SC2154,SC2086
-	if [ "${CRISP_ACCEL:-}" != tcg ] && [ -w /dev/kvm ] && [ "$arch" = "$(uname -m)" ] &&
-		echo quit | timeout 10 $qemu -accel kvm $qemu_machine_kvm -display none -nodefaults -S \
-			-monitor stdio >/dev/null 2>&1 && kvm_runs; then
-		echo "$qemu_machine_kvm -accel kvm"
-	else
-		echo "$qemu_machine -accel tcg,thread=multi,tb-size=512"
+	local answer=$out/accelerator
+	# shellcheck disable=SC2154
+	if [ "${CRISP_ACCEL:-}" = tcg ] || [ ! -w /dev/kvm ] || [ "$arch" != "$(uname -m)" ]; then
+		echo "$qemu_machine $tcg"
+		return 0
 	fi
+	if [ ! "$answer" -nt "$out/kernel.version" ]; then
+		if kvm_runs; then
+			echo "$qemu_machine_kvm -accel kvm" >"$answer"
+		else
+			echo "$qemu_machine $tcg" >"$answer"
+		fi
+	fi
+	cat "$answer"
 }
 
 # A few seconds of real work: the kernel must get as far as our init, which stops the machine for lack of a root.
 kvm_runs()
 {
 	# shellcheck disable=SC2154,SC2086
-	timeout 15 $qemu $qemu_machine_kvm -accel kvm -m 512 -nic none -display none -nodefaults -no-reboot \
+	timeout 10 $qemu $qemu_machine_kvm -accel kvm -m 512 -nic none -display none -nodefaults -no-reboot \
 		-kernel "$out/vmlinuz" -initrd "$out/initramfs.cpio.zst" -append "${kernel_cmdline%% *}" \
 		-serial stdio 2>/dev/null </dev/null | grep -q 'only a verified root'
 }

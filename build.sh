@@ -1,0 +1,295 @@
+#!/bin/bash
+# The one command of the repository.
+#
+#   ./build.sh deps           install what the build needs (Debian 12 or 13, as root or with sudo)
+#   ./build.sh build          fetch and build the pinned parts, then crisp: build/x86_64/crisp
+#   ./build.sh image          the appliance: kernel, initramfs, verified root, the tests' registry
+#   ./build.sh demo           boot the appliance in QEMU and run real pods in it; --interactive leaves a console
+#   ./build.sh test           everything: unit tests, fuzz targets, checks of the source, the appliance's tests
+#   ./build.sh bench [RUNTIME]...   measure crisp, or crisp and containerd, side by side in one run
+#   ./build.sh fuzz [SECONDS]       run every fuzz target for that long (300)
+#   ./build.sh clean          remove what was built; downloads and third-party parts stay
+#
+# Each verb does what it needs first. Options of qemu-tests/run.sh may follow demo.
+set -euo pipefail
+cd "$(dirname "$0")"
+root=$PWD
+toolchain=$root/build/go/toolchain
+log=$root/build/log
+fuzz_in_test=4
+
+die()
+{
+	echo "build.sh: $*" >&2
+	exit 1
+}
+
+seconds()
+{
+	date +%s.%N
+}
+
+say_end()
+{
+	local word=done
+	[ "$2" = 0 ] || word="FAILED ($2)"
+	printf '==> %s: %s, %.1f s\n' "$1" "$word" "$(echo "$(seconds) $3" | awk '{ print $1 - $2 }')"
+}
+
+# step TITLE COMMAND...: says what is done and how long it took; a failed step ends the run.
+step()
+{
+	local title=$1 began code=0
+	shift
+	began=$(seconds)
+	echo "==> $title"
+	# not in a condition: there `set -e` would not hold inside of the command
+	set +e
+	(set -e; "$@")
+	code=$?
+	set -e
+	say_end "$title" "$code" "$began"
+	[ "$code" = 0 ] || exit "$code"
+}
+
+# ---- what the build needs ------------------------------------------------------------------------
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+packages_wanted()
+{
+	sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' vendor/packages image/packages | sort -u
+}
+
+packages_missing()
+{
+	local package
+	for package in $(packages_wanted); do
+		[ "$package" = golang-go ] && command -v go >/dev/null && continue
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed' ||
+			echo "$package"
+	done
+}
+
+packages_install()
+{
+	local missing
+	missing=$(packages_missing)
+	[ -n "$missing" ] || return 0
+	echo "    missing: $(echo "$missing" | tr '\n' ' ')"
+	as_root apt-get update -qq
+	# shellcheck disable=SC2086 # a list of words
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+		>"$log/deps.log" 2>&1 || { tail -n 20 "$log/deps.log" >&2; return 1; }
+}
+
+go_wanted()
+{
+	sed -n 's/^go //p' qemu-tests/go.mod
+}
+
+# A Go that is old can still fetch a newer one, as a module; one that is not there is none of ours.
+go_install()
+{
+	local wanted version dir
+	wanted=$(go_wanted)
+	version=$(go env GOVERSION | sed 's/^go//')
+	[ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" != "$wanted" ] || return 0
+	[ ! -x "$toolchain/bin/go" ] || return 0
+	version=v0.0.1-go$wanted.linux-$(dpkg --print-architecture)
+	echo "    go $(go env GOVERSION) is older than $wanted: fetching golang.org/toolchain $version"
+	mkdir -p build/go/fetch
+	(cd build/go/fetch && echo 'module fetch' >go.mod &&
+		GOTOOLCHAIN=local GOFLAGS=-modcacherw GOMODCACHE=$PWD/mod go mod download "golang.org/toolchain@$version")
+	dir=build/go/fetch/mod/golang.org/toolchain@$version
+	# the module's archive has no execute bits
+	chmod -R u+w,+X "$dir"
+	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/*
+	mv "$dir" "$toolchain"
+	rm -rf build/go/fetch
+}
+
+go_use()
+{
+	[ ! -x "$toolchain/bin/go" ] || PATH=$toolchain/bin:$PATH
+	export PATH GOTOOLCHAIN=local
+}
+
+verb_deps()
+{
+	mkdir -p "$log"
+	step "packages of the build host" packages_install
+	step "go toolchain" go_install
+	go_use
+}
+
+# ---- build ---------------------------------------------------------------------------------------
+
+verb_build()
+{
+	verb_deps
+	step "third-party parts for crisp" vendor/make.sh x86_64
+	step "crisp" make --no-print-directory -j2
+	ls -l build/x86_64/crisp
+}
+
+# The kubelet takes minutes, and other steps wait for the network: it is built beside them.
+kubelet_begin()
+{
+	rm -f "$log/go.code"
+	(code=0; qemu-tests/build.sh >"$log/go.log" 2>&1 || code=$?; echo $code >"$log/go.code") &
+}
+
+kubelet_end()
+{
+	while [ ! -e "$log/go.code" ]; do
+		sleep 1
+	done
+	[ "$(cat "$log/go.code")" = 0 ] || { tail -n 20 "$log/go.log" >&2; return 1; }
+}
+
+image_parts()
+{
+	step "kernel" image/kernel.sh
+	step "initramfs" initramfs/build.sh
+	step "test images, pushed into a registry" image/test-images.sh
+}
+
+image_root()
+{
+	step "root file system with its dm-verity tree" image/root.sh
+	echo "    kernel $(cat build/appliance/kernel.version), root $(du -h build/appliance/root.img | cut -f1)"
+}
+
+verb_image()
+{
+	mkdir -p "$log"
+	verb_deps
+	step "kubelet, CNI plugins and test programs" qemu-tests/build.sh
+	verb_build
+	image_parts
+	image_root
+}
+
+# ---- run -----------------------------------------------------------------------------------------
+
+verb_demo()
+{
+	verb_image
+	case "${1:-}" in
+	--interactive)
+		echo "==> the console: the pods' node, with crisp's client and toybox; 'poweroff' ends it"
+		qemu-tests/run.sh "$@"
+		;;
+	*)
+		step "demo: pods on a real kubelet" qemu-tests/run.sh --timeout 1500 "$@" demo
+		;;
+	esac
+}
+
+verb_bench()
+{
+	local runtime
+	verb_image
+	for runtime in "${@:-crisp}"; do
+		step "measure $runtime" qemu-tests/run.sh --runtime "$runtime" --timeout 1800 --name "bench-$runtime" bench
+	done
+}
+
+verb_fuzz()
+{
+	verb_deps
+	step "third-party parts for native tests" vendor/make.sh native
+	step "fuzz targets, ${1:-300} s each" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=${1:-300}"
+}
+
+verb_clean()
+{
+	rm -rf build/x86_64 build/native build/fuzz build/log build/appliance
+}
+
+# ---- test ----------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+
+# Adds up the lines 'N passed, N failed[, N skipped]' of a suite; one that failed without a count of failures counts as one.
+tally()
+{
+	local file=$1 code=$2 p f s
+	read -r p f s < <(sed -n 's/^\(.*: \)\?\([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)\?.*$/\2 \3 0\5/p' \
+		"$file" | awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+	[ "$code" = 0 ] || [ "$f" -gt 0 ] || f=1
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# suite TITLE COMMAND...: goes on after a failure, and counts it. What it says goes to the terminal and to a file.
+suite()
+{
+	local title=$1 file began code=0
+	shift
+	file=$log/$(echo "$title" | tr -c 'a-z0-9\n' -).log
+	began=$(seconds)
+	echo "==> $title"
+	"$@" 2>&1 | tee "$file" || code=1
+	tally "$file" "$code"
+	say_end "$title" "$code" "$began"
+}
+
+# A check without a count of its own is one test.
+check()
+{
+	local title=$1 code=0
+	shift
+	"$@" || code=$?
+	if [ "$code" = 0 ]; then
+		echo "$title: 1 passed, 0 failed"
+	else
+		echo "$title: 0 passed, 1 failed"
+	fi
+	return "$code"
+}
+
+verb_test()
+{
+	verb_deps
+	kubelet_begin
+	step "third-party parts for crisp" vendor/make.sh x86_64
+	step "third-party parts for native tests" vendor/make.sh native
+	step "crisp" make --no-print-directory -j2
+	suite "layers of the source" check layers make --no-print-directory layers
+	suite "unit tests" make --no-print-directory -j2 check
+	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
+	image_parts
+	step "kubelet, CNI plugins and test programs" kubelet_end
+	image_root
+	# one boot for both: the suite first, the kubelet is started after it
+	suite "the appliance: cri suite and demo" qemu-tests/run.sh --timeout 2400 --name test cri,demo
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
+usage()
+{
+	sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'
+	exit "$1"
+}
+
+main()
+{
+	local verb=${1:-help}
+	shift || true
+	case $verb in
+	deps | build | image | demo | test | bench | fuzz | clean) "verb_$verb" "$@" ;;
+	help | --help | -h) usage 0 ;;
+	*) usage 2 >&2 ;;
+	esac
+}
+
+main "$@"

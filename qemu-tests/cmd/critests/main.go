@@ -1,0 +1,5 @@
+package main
+
+import _ "crisp.dev/qemu-tests/cri/payload"
+
+func main() {}
