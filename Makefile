@@ -42,7 +42,7 @@ SOURCES := src/main.c $(foreach r,$(ROOMS),$(call room_sources,$r))
 OBJECTS := $(SOURCES:src/%.c=$(OUT)/obj/%.o) $(OUT)/obj/gen/api.pb-c.o
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
-	-Wwrite-strings -Wundef -Wformat=2 -Wimplicit-fallthrough
+	-Wundef -Wformat=2 -Wimplicit-fallthrough
 WERROR ?= -Werror
 # The time of the last commit: reproducible, and a floor under a node's wrong clock.
 BUILD_TIME := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
