@@ -126,13 +126,13 @@ struct err *run_prepare(struct run *r)
 	return NULL;
 }
 
-static _noreturn_ void fail(int error_fd, struct err *e)
+void run_fail(const struct run *r, const struct err *e)
 {
 	const char *text = err_text(e);
 	size_t n = strlen(text);
 
 	while (n > 0) {
-		ssize_t w = write(error_fd, text, n);
+		ssize_t w = write(r->error_fd, text, n);
 
 		if (w <= 0)
 			break;
@@ -261,7 +261,7 @@ void run_exec(struct run *r)
 	if (!e)
 		e = drop_rights(r);
 	if (e)
-		fail(r->error_fd, e);
+		run_fail(r, e);
 	execve(path, p->args, p->env);
-	fail(r->error_fd, exec_error(errno, path));
+	run_fail(r, exec_error(errno, path));
 }

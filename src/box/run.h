@@ -25,4 +25,7 @@ struct err *run_prepare(struct run *r) _must_check_;
 /* Waits for the start byte, then runs the program. End of file: exits. */
 _noreturn_ void run_exec(struct run *r);
 
+/* Says *e* on error_fd and ends. */
+_noreturn_ void run_fail(const struct run *r, const struct err *e);
+
 #endif
