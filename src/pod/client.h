@@ -51,7 +51,9 @@ struct err *pod_container_reopen_log(const char *dir, const char *id) _must_chec
 struct err *pod_container_forget(const char *dir, const char *id) _must_check_;
 
 /* Output of a running container from now on into *out_fd*, *err_fd* (-1: not wanted; with a terminal
- * only out_fd). *ret_stdin: where its input is written, -1 if it has none. *ret_conn serves RESIZE. */
+ * only out_fd): pipes or sockets, which become non-blocking. *ret_stdin: where its input is written (non-blocking), -1 if it
+ * has none. *ret_conn serves RESIZE; EXITED arrives there and may come before the last output was read: read that to its
+ * end. Closing the connection detaches. */
 struct err *pod_container_attach(const char *dir, const char *id, int out_fd, int err_fd, bool want_stdin,
 				 int *ret_stdin, int *ret_conn) _must_check_;
 
@@ -73,8 +75,15 @@ struct pod_exit {
 	bool oom;
 	int64_t started_ns, finished_ns;   /* wall clock */
 };
-/* Next EXITED on a session's or subscriber's connection. *ret_eof: the monitor is gone. */
+/* Next EXITED on a session's or subscriber's connection. *ret_eof: the monitor is gone, or closed the connection of
+ * a subscriber that did not read. On an attachment, ERR_TIMEOUT with "detached: …" ends it: output was not read. To miss nothing,
+ * subscribe first, then pod_list(). */
 struct err *pod_wait_exit(int conn, int64_t deadline_ns, struct pod_exit *ret, bool *ret_eof) _must_check_;
+
+/* On an exec's or attachment's connection; the answer is not waited for (pod_wait_exit() passes over it). A
+ * signal goes to the exec's process group. */
+struct err *pod_session_signal(int conn, int signal) _must_check_;
+struct err *pod_session_resize(int conn, unsigned rows, unsigned cols) _must_check_;
 
 struct err *pod_forward_start(const char *dir, int *ret_conn) _must_check_;
 /* On a FORWARD connection: a TCP socket in the pod's network namespace. */
@@ -84,7 +93,8 @@ struct pod_state {
 	char id[65];
 	enum monitor_state state;
 	pid_t pid;
-	struct pod_exit exit;   /* MONITOR_EXITED_STATE */
+	struct pod_exit exit;   /* MONITOR_EXITED_STATE; started_ns also while it runs */
+	uint64_t log_lost;      /* bytes of log that could not be written */
 };
 /* What the monitor holds, for recovery; *ret_states owned, free(3). ERR_NOT_FOUND: no monitor lives. */
 struct err *pod_list(const char *dir, struct pod_state **ret_states, size_t *ret_n, struct pod_namespaces *ret_ns) _must_check_;

@@ -17,18 +17,25 @@
 #define MONITOR_CONTAINERS_MAX 128
 #define MONITOR_EXECS_MAX      256
 #define MONITOR_CLIENTS_MAX    512
+#define MONITOR_ATTACHES_MAX   64
+#define MONITOR_ID_MAX         64    /* bytes of an ID */
+#define MONITOR_PATH_MAX       512   /* of each path, its NUL included */
+#define MONITOR_SPEC_MAX       (8u << 20)   /* spec, process: as box bounds them */
+#define MONITOR_MAPS_MAX       340   /* lines of an ID map: the kernel's limit, user_namespaces(7) */
 
 enum monitor_type {
 	MONITOR_HELLO = 1,   /* PROTOCOL, VERSION → PROTOCOL, VERSION, PID */
-	MONITOR_START_POD,   /* fd0: memfd with struct-free JSON of the pod (pod/client.c writes it) → NS_* */
-	MONITOR_CREATE,      /* ID, BUNDLE, LOG_PATH, STATE_DIR, CGROUP, flags; fd0: spec, fd1: log dir → PID */
+	MONITOR_START_POD,   /* NEW, HOSTNAME, POD_CGROUP, SYSCTL_KEY and _VALUE …, UID_MAP, GID_MAP → NS_* */
+	MONITOR_CREATE,      /* ID, BUNDLE, LOG_PATH, STATE_DIR, CGROUP, flags; fd0: spec, then the log directory if
+	                      * there is a LOG_PATH, then with FLAG_MOUNTS the mount namespace BUNDLE is in → PID */
 	MONITOR_START,       /* ID → after exec succeeded or failed */
 	MONITOR_SIGNAL,      /* ID (or the session's exec), SIGNAL */
 	MONITOR_EXEC,        /* ID, flags, fd0: process JSON, then stdio fds (flags say which) → PID; later EXITED */
 	MONITOR_EXITED,      /* event: ID (containers) or none (exec), EXIT_CODE, SIGNAL, OOM, TIME */
 	MONITOR_RESIZE,      /* ID or session: ROWS, COLS */
 	MONITOR_REOPEN_LOG,  /* ID */
-	MONITOR_ATTACH,      /* ID; fd0: stdout to write to, fd1: stderr, → fd0: stdin or the terminal's master dup */
+	MONITOR_ATTACH,      /* ID, flags (which of STDIN, STDOUT, STDERR); fds: stdout and stderr to write to →
+	                      * fd0 with FLAG_STDIN: stdin, or the terminal's master. EXITED follows at its end. */
 	MONITOR_FORWARD,     /* → ok; the connection is then for SOCKET only */
 	MONITOR_SOCKET,      /* FAMILY → fd0: TCP socket made in the pod's network namespace, not connected */
 	MONITOR_LIST,        /* → one message a container: ID, STATE, PID, EXIT_CODE …, then one without ID */
@@ -61,6 +68,14 @@ enum monitor_tag {
 	MONITOR_TAG_NS_IPC,
 	MONITOR_TAG_NS_UTS,
 	MONITOR_TAG_NS_PID,
+	MONITOR_TAG_NEW,          /* enum monitor_new */
+	MONITOR_TAG_HOSTNAME,
+	MONITOR_TAG_POD_CGROUP,   /* where the init of a shared PID namespace goes */
+	MONITOR_TAG_SYSCTL_KEY,   /* repeated; the n-th _VALUE belongs to the n-th _KEY */
+	MONITOR_TAG_SYSCTL_VALUE,
+	MONITOR_TAG_UID_MAP,      /* repeated: inside, outside, count as uint32_t */
+	MONITOR_TAG_GID_MAP,
+	MONITOR_TAG_LOST,         /* LIST: bytes of log that could not be written */
 };
 
 enum monitor_flags {
@@ -72,9 +87,22 @@ enum monitor_flags {
 	MONITOR_FLAG_KILL_ON_CLOSE = 1 << 5,   /* exec: ends with the connection (ExecSync's deadline) */
 	MONITOR_FLAG_SYSTEMD_CGROUP = 1 << 6,
 	MONITOR_FLAG_ALL = 1 << 7,             /* signal: every process of the container's cgroup */
+	MONITOR_FLAG_MOUNTS = 1 << 8,          /* create: a mount namespace is among the fds */
 };
 
+/* Namespaces of the pod's own; the others are the node's. */
+enum monitor_new {
+	MONITOR_NEW_USER = 1 << 0,
+	MONITOR_NEW_NET = 1 << 1,
+	MONITOR_NEW_IPC = 1 << 2,
+	MONITOR_NEW_UTS = 1 << 3,
+	MONITOR_NEW_PID = 1 << 4,              /* shared by the pod's containers, with an init of ours */
+};
+#define MONITOR_NEW_N 5
+
 enum monitor_state { MONITOR_CREATED = 1, MONITOR_RUNNING, MONITOR_EXITED_STATE };
+
+#define MONITOR_SOCKET_NAME "monitor.sock"
 
 /* DIR/exit: "v1 EXIT_CODE SIGNAL OOM STARTED_NS FINISHED_NS\n", written with temporary name, fsync, rename
  * before EXITED is sent: a Job that was done stays done. */
