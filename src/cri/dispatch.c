@@ -2,6 +2,7 @@
 #include "cri/serve.h"
 
 #include "base/log.h"
+#include "cri/pack.h"
 
 #include <string.h>
 
@@ -10,17 +11,6 @@ struct rpc_hold {
 	struct pod *pod;
 	struct container *container;
 };
-
-static void *arena_protobuf_alloc(void *arena, size_t size)
-{
-	return arena_alloc(arena, size);
-}
-
-static void arena_protobuf_free(void *arena, void *p)
-{
-	(void)arena;
-	(void)p;
-}
 
 void rpc_stage(struct rpc *r, const char *stage)
 {
@@ -124,14 +114,10 @@ static const struct rpc_row *find_row(const char *path, const ProtobufCMethodDes
 
 static struct err *send_packed(struct rpc *r, const ProtobufCMessage *m)
 {
-	size_t len = protobuf_c_message_get_packed_size(m);
+	void *bytes;
+	size_t len;
 
-	if (len > GRPC_MESSAGE_MAX)
-		return err_new(ERR_EXHAUSTED, "the reply has %zu bytes, more than the limit of %u", len,
-			       GRPC_MESSAGE_MAX);
-	uint8_t *bytes = arena_alloc(&r->arena, len);
-
-	protobuf_c_message_pack(m, bytes);
+	TRY(pack_message(&r->arena, m, &bytes, &len));
 	return grpc_call_send(r->call, bytes, len);
 }
 
@@ -142,11 +128,9 @@ struct err *rpc_send(struct rpc *r, const void *message)
 
 static struct err *call_handler(struct rpc *r, const ProtobufCMethodDescriptor *method)
 {
-	ProtobufCAllocator allocator = { arena_protobuf_alloc, arena_protobuf_free, &r->arena };
-	ProtobufCMessage *request = protobuf_c_message_unpack(method->input, &allocator, r->body_len, r->body);
+	ProtobufCMessage *request;
 
-	if (!request)
-		return err_new(ERR_INVALID, "the request is not a valid %s message", method->input->name);
+	TRY_WRAP(pack_unpack(&r->arena, method->input, r->body, r->body_len, &request), "request");
 	ProtobufCMessage *reply = arena_alloc(&r->arena, method->output->sizeof_message);
 
 	protobuf_c_message_init(method->output, reply);
