@@ -49,6 +49,14 @@ static int version_main(int argc, char **argv)
 	return 0;
 }
 
+static bool is_role(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+		if (!strcmp(roles[i].name, name))
+			return true;
+	return false;
+}
+
 static int help(FILE *to)
 {
 	fputs("crisp: container runtime for immutable Kubernetes nodes\n\nusage: crisp VERB [ARGUMENTS]; crisp VERB --help\n\n",
@@ -57,7 +65,8 @@ static int help(FILE *to)
 		if (roles[i].help)
 			fprintf(to, "  %-16s %s\n", roles[i].name, roles[i].help);
 	for (const struct cli_verb *v = cli_verbs; v->name; v++)
-		fprintf(to, "  %-16s %s\n", v->name, v->help);
+		if (!is_role(v->name))
+			fprintf(to, "  %-16s %s\n", v->name, v->help);
 	return to == stdout ? 0 : 2;
 }
 

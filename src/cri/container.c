@@ -41,15 +41,11 @@ static struct err *check_pod(struct rpc *r, struct pod *p)
 
 static struct err *keep_request(struct rpc *r, struct container *c)
 {
-	const Runtime__V1__PodSandboxConfig *pod = c->pod->request->config;
-
 	c->request = runtime__v1__create_container_request__unpack(NULL, r->body_len, r->body);
 	if (!c->request)
 		return err_new(ERR_INVALID, "the request is not a valid message");
-	if (c->pod->cgroup_parent)
-		c->cgroup = base_printf("%s/%s", c->pod->cgroup_parent, c->o.id);
-	if (!str_empty(pod->log_directory) && !str_empty(c->request->config->log_path))
-		c->log_path = base_printf("%s/%s", pod->log_directory, c->request->config->log_path);
+	c->cgroup = base_printf("%s/%s", c->pod->cgroup_parent, c->o.id);
+	container_derive(c);
 	return NULL;
 }
 
@@ -71,7 +67,7 @@ static struct err *hand_to_monitor(struct rpc *r, struct container *c, const str
 		.id = c->o.id,
 		.bundle = bundle,
 		.state_dir = state_dir,
-		.cgroup = c->cgroup ? c->cgroup : "",
+		.cgroup = c->cgroup,
 		.log_dir = c->log_path ? log_dir : NULL,
 		.log_path = c->log_path ? c->request->config->log_path : NULL,
 		.spec = spec->data,

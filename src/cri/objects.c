@@ -27,6 +27,39 @@ char *container_root_path(struct serve *s, const char *id, const char *name)
 	return join_path(s->containers_dir, id, name);
 }
 
+/* Pods without a cgroup of the kubelet's (made with the client) get one of ours. */
+#define OWN_CGROUPS "/crisp-pods"
+
+void pod_derive(struct serve *s, struct pod *p)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
+
+	p->dir = pod_state_path(s, p->o.id, NULL);
+	p->cgroup_parent = l && !str_empty(l->cgroup_parent) ? base_strdup(l->cgroup_parent)
+							      : base_printf(OWN_CGROUPS "/%s", p->o.id);
+	if (pod_namespace_options(p)->network == RUNTIME__V1__NAMESPACE_MODE__POD)
+		p->netns_path = pod_netns_path(p->o.id);
+}
+
+char *pod_netns_path(const char *id)
+{
+	return base_printf("/run/netns/crisp-%.16s", id);
+}
+
+void container_derive(struct container *c)
+{
+	const char *log_dir = c->pod->request->config->log_directory;
+	const char *log_path = c->request->config->log_path;
+
+	if (!str_empty(log_dir) && !str_empty(log_path))
+		c->log_path = base_printf("%s/%s", log_dir, log_path);
+}
+
+bool pod_owns_cgroup(const struct pod *p)
+{
+	return str_starts(p->cgroup_parent, OWN_CGROUPS "/");
+}
+
 const Runtime__V1__PodSandboxMetadata *pod_metadata(const struct pod *p)
 {
 	static const Runtime__V1__PodSandboxMetadata none = RUNTIME__V1__POD_SANDBOX_METADATA__INIT;

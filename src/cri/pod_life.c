@@ -160,6 +160,8 @@ struct err *container_destroy(struct serve *s, struct container *c)
 	_free_ char *state_dir = container_state_path(s, c->o.id, NULL);
 
 	TRY(container_stop(s, c, 0));
+	if (c->cgroup)
+		err_ignore(cgroup_kill(c->cgroup)); /* a creation that failed late left a process that waits */
 	err_ignore(pod_container_forget(c->pod->dir, c->o.id));
 	if (c->cgroup)
 		TRY_WRAP(cgroup_remove(c->cgroup, clock_mono_ns() + CGROUP_WAIT_NS), "cgroup of container %.12s", c->o.id);
@@ -258,20 +260,23 @@ static struct err *destroy_containers(struct serve *s, struct pod *p)
 }
 
 /* The pod's own init, if it had one, was in a cgroup of its own below the pod's. */
-static struct err *remove_pod_cgroup(struct pod *p)
+static struct err *remove_pod_cgroups(struct pod *p)
 {
-	if (!p->cgroup_parent || pod_namespace_options(p)->pid != RUNTIME__V1__NAMESPACE_MODE__POD)
-		return NULL;
-	_free_ char *path = base_printf("%s/%s", p->cgroup_parent, p->o.id);
+	int64_t deadline = clock_mono_ns() + CGROUP_WAIT_NS;
+	_free_ char *init = p->cgroup_parent ? base_printf("%s/%s", p->cgroup_parent, p->o.id) : NULL;
 
-	return cgroup_remove(path, clock_mono_ns() + CGROUP_WAIT_NS);
+	if (!init)
+		return NULL;
+	if (pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
+		TRY(cgroup_remove(init, deadline));
+	return pod_owns_cgroup(p) ? cgroup_remove(p->cgroup_parent, deadline) : NULL;
 }
 
 struct err *pod_destroy(struct serve *s, struct pod *p)
 {
 	TRY(pod_stop(s, p));
 	TRY(destroy_containers(s, p));
-	TRY(remove_pod_cgroup(p));
+	TRY(remove_pod_cgroups(p));
 	TRY(podfiles_remove(s, p));
 	return file_remove_tree(s->pods_fd, p->o.id);
 }

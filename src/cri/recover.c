@@ -92,13 +92,7 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 			strv_push(&p->ips, status->network->additional_ips[i]->ip);
 	}
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
-	const Runtime__V1__PodSandboxConfig *config = p->request->config;
-
-	if (config->linux && !str_empty(config->linux->cgroup_parent))
-		p->cgroup_parent = base_strdup(config->linux->cgroup_parent);
-	p->dir = pod_state_path(s, p->o.id, NULL);
-	if (pod_namespace_options(p)->network == RUNTIME__V1__NAMESPACE_MODE__POD)
-		p->netns_path = base_printf("/run/netns/crisp-%.16s", p->o.id);
+	pod_derive(s, p);
 	*ret_same_boot = str_eq(boot, s->boot_id);
 	return NULL;
 }
@@ -249,10 +243,7 @@ static struct err *recover_container(struct serve *s, struct pod *p, const char 
 		c->request = NULL; /* stays the caller's */
 		pods_drop_container(&s->pods, c);
 	} else {
-		const char *log_dir = p->request->config->log_directory;
-
-		if (!str_empty(log_dir) && !str_empty(request->config->log_path))
-			c->log_path = base_printf("%s/%s", log_dir, request->config->log_path);
+		container_derive(c);
 		use_layers(s, c, b);
 		set_state(s, c, found);
 	}
@@ -320,8 +311,6 @@ static void end_unrecorded(struct serve *s, struct pod *p, const struct found_st
 		log_info("container %.12s was being made when crisp stopped: removed", id);
 		err_ignore(pod_container_signal(p->dir, id, SIGKILL, true));
 		err_ignore(pod_container_forget(p->dir, id));
-		if (!p->cgroup_parent)
-			continue;
 		_free_ char *cgroup = base_printf("%s/%s", p->cgroup_parent, id);
 
 		err_ignore(cgroup_kill(cgroup));
@@ -383,7 +372,7 @@ static void recover_pod(struct serve *s, const char *id, struct strv *container_
 /* The monitor, namespaces and mounts of a pod that has no record. */
 static void end_pod(const char *dir, const char *id)
 {
-	_free_ char *netns = base_printf("/run/netns/crisp-%.16s", id);
+	_free_ char *netns = pod_netns_path(id);
 	_free_ char *shm = base_printf("%s/shm", dir);
 
 	err_ignore(pod_monitor_stop(dir, netns));

@@ -52,13 +52,7 @@ static struct err *keep_request(struct rpc *r, struct pod *p)
 	p->request = runtime__v1__run_pod_sandbox_request__unpack(NULL, r->body_len, r->body);
 	if (!p->request)
 		return err_new(ERR_INVALID, "the request is not a valid message");
-	const Runtime__V1__PodSandboxConfig *config = p->request->config;
-
-	if (config->linux && !str_empty(config->linux->cgroup_parent))
-		p->cgroup_parent = base_strdup(config->linux->cgroup_parent);
-	p->dir = pod_state_path(r->serve, p->o.id, NULL);
-	if (pod_namespace_options(p)->network == RUNTIME__V1__NAMESPACE_MODE__POD)
-		p->netns_path = base_printf("/run/netns/crisp-%.16s", p->o.id);
+	pod_derive(r->serve, p);
 	return NULL;
 }
 
@@ -95,7 +89,7 @@ static struct err *start_monitor(struct rpc *r, struct pod *p)
 	if (ns->userns_options && ns->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__POD)
 		return err_new(ERR_UNIMPLEMENTED, "user namespaces are not offered by this version of crisp");
 	collect_sysctls(r, p, &start);
-	if (start.share_pid && p->cgroup_parent)
+	if (start.share_pid)
 		start.pod_cgroup = arena_printf(&r->arena, "%s/%s", p->cgroup_parent, p->o.id);
 	TRY(pod_monitor_start(&start, &got));
 	p->ns_user = TAKE(got.user);
@@ -126,8 +120,7 @@ static struct err *make_pod(struct rpc *r, struct pod *p)
 	TRY(keep_request(r, p));
 	rpc_stage(r, "making the pod's directory and files");
 	TRY(podfiles_make(s, p));
-	if (p->cgroup_parent)
-		TRY_WRAP(cgroup_make(p->cgroup_parent), "cgroup");
+	TRY_WRAP(cgroup_make(p->cgroup_parent), "cgroup");
 	rpc_stage(r, "starting the monitor and the namespaces");
 	TRY_WRAP(start_monitor(r, p), "namespaces");
 	rpc_stage(r, "setting up the network");

@@ -71,6 +71,13 @@ char *pod_state_path(struct serve *s, const char *id, const char *name);
 char *container_state_path(struct serve *s, const char *id, const char *name);
 char *container_root_path(struct serve *s, const char *id, const char *name);
 
+/* What follows from the request and the ID: directory, cgroup parent, network namespace's path; log path. */
+void pod_derive(struct serve *s, struct pod *p);
+void container_derive(struct container *c);
+char *pod_netns_path(const char *id);
+/* True where the cgroup parent is not the kubelet's but was made, and is removed, with the pod. */
+bool pod_owns_cgroup(const struct pod *p);
+
 /* "name", "namespace", … of the pod's metadata, "" where absent. */
 const Runtime__V1__PodSandboxMetadata *pod_metadata(const struct pod *p);
 const Runtime__V1__ContainerMetadata *container_metadata(const struct container *c);
