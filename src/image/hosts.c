@@ -1,0 +1,166 @@
+#include "image/hosts.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void hosts_done(struct hosts *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct host_endpoint *e = &h->items[i];
+
+		url_done(&e->url);
+		free(e->repository);
+		free(e->namespace);
+		strv_done(&e->ca);
+		strv_done(&e->headers);
+		free(e->cert);
+		if (e->key)
+			explicit_bzero(e->key, strlen(e->key));
+		free(e->key);
+	}
+	free(h->items);
+	*h = (struct hosts){ 0 };
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* containerd's order: host_port_, host:port, _default. NULL: none of them. The grammar of a host makes it
+ * fit for a path. */
+static char *find_dir(const char *certs_dir, const char *host)
+{
+	const char *colon = strrchr(host, ':');
+	_free_ char *underscored = NULL;
+
+	if (colon && !str_ends(host, "]"))
+		underscored = base_printf("%.*s_%s_", (int)(colon - host), host, colon + 1);
+	const char *const names[] = { underscored, host, "_default" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		_free_ char *path = names[i] ? base_printf("%s/%s", certs_dir, names[i]) : NULL;
+
+		if (path && is_dir(path))
+			return TAKE(path);
+	}
+	return NULL;
+}
+
+/* ---- docker's way: *.crt are authorities, NAME.cert and NAME.key a client ---- */
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static struct err *take_file(const char *dir, const char *name, struct host_endpoint *e)
+{
+	char *pem = NULL;
+
+	if (str_ends(name, ".crt")) {
+		TRY(hosts_read_pem(dir, name, &pem));
+		strv_push_take(&e->ca, pem);
+		return NULL;
+	}
+	if (!str_ends(name, ".cert") || e->cert)
+		return NULL;
+	_free_ char *key = base_printf("%.*s.key", (int)(strlen(name) - strlen(".cert")), name);
+
+	TRY(hosts_read_pem(dir, name, &e->cert));
+	return err_wrap(hosts_read_pem(dir, key, &e->key), "the key of %s", name);
+}
+
+static struct err *take_files(const char *dir, struct host_endpoint *e)
+{
+	struct dirent **list = NULL;
+	struct err *err = NULL;
+	int n = scandir(dir, &list, NULL, by_name);
+
+	if (n < 0)
+		return err_errno(errno, "%s", dir);
+	for (int i = 0; i < n; i++) {
+		if (!err)
+			err = take_file(dir, list[i]->d_name, e);
+		free(list[i]);
+	}
+	free(list);
+	return err;
+}
+
+/* ---- the registry itself ---- */
+
+/* containerd's rule: loopback is spoken to without TLS, unless something says there is some. */
+static struct err *default_server(const struct reference *r, struct host_endpoint *e)
+{
+	_free_ char *text = base_printf("https://%s/v2", reference_endpoint_host(r));
+
+	TRY(url_parse(text, &e->url));
+	if (!url_host_is_local(e->url.host) || e->ca.len || e->cert || e->skip_verify)
+		return NULL;
+	_free_ char *plain = base_printf("http://%s/v2", r->host);
+
+	url_done(&e->url);
+	return url_parse(plain, &e->url);
+}
+
+/* Mirrors are told whose images they are asked for (containerd: isProxy). */
+static struct err *set_namespace(const struct reference *r, struct host_endpoint *e)
+{
+	_free_ char *text = base_printf("http%s://%s/", e->url.tls ? "s" : "", reference_endpoint_host(r));
+	_url_ struct url own = { 0 };
+
+	TRY(url_parse(text, &own));
+	if (!url_same_origin(&own, &e->url))
+		e->namespace = base_strdup(r->host);
+	return NULL;
+}
+
+static struct err *load_dir(const char *dir, const struct reference *r, struct hosts *h)
+{
+	_free_ char *path = base_printf("%s/hosts.toml", dir);
+	_buf_ struct buf text = BUF_INIT;
+	struct err *e = file_read_virtual(AT_FDCWD, path, HOSTS_FILE_MAX, &text);
+
+	if (!e)
+		return hosts_parse(dir, buf_text(&text), text.len, r, h);
+	if (!err_is(e, ERR_NOT_FOUND))
+		return e;
+	err_free(e);
+	struct host_endpoint *server = hosts_add(h, r);
+
+	server->server = true;
+	return take_files(dir, server);
+}
+
+static struct err *load(const char *certs_dir, const struct reference *r, struct hosts *h)
+{
+	_free_ char *dir = str_empty(certs_dir) ? NULL : find_dir(certs_dir, r->host);
+
+	if (dir)
+		TRY(load_dir(dir, r, h));
+	else
+		hosts_add(h, r)->server = true;
+	if (!h->items[h->n - 1].url.host)
+		TRY(default_server(r, &h->items[h->n - 1]));
+	for (size_t i = 0; i < h->n; i++)
+		TRY(set_namespace(r, &h->items[i]));
+	return NULL;
+}
+
+struct err *hosts_load(const char *certs_dir, const struct reference *r, struct hosts *ret)
+{
+	_hosts_ struct hosts h = { 0 };
+
+	TRY_WRAP(load(certs_dir, r, &h), "registry %s", r->host);
+	*ret = h;
+	h = (struct hosts){ 0 };
+	return NULL;
+}
