@@ -5,7 +5,7 @@
 #include "cri/serve.h"
 #include "image/fetch.h"
 #include "image/unpack.h"
-#include "pod/main.h"
+#include "pod/monitor.h"
 #include "stream/link.h"
 #include "versions.h"
 

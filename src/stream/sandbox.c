@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/prctl.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stddef.h>
