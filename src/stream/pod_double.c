@@ -3,6 +3,7 @@
  * connections is what pod/protocol.h says. */
 #include "pod/client.h"
 
+#include "base/clock.h"
 #include "sys/spawn.h"
 
 #include <errno.h>
