@@ -24,6 +24,7 @@ struct job {
 	const char *script;
 	const int *stdio;
 	int console_socket, start_fd, error_fd;
+	int ready;               /* closed when init is set up */
 };
 
 static void send_fd(int sock, int fd)
@@ -76,6 +77,7 @@ _noreturn_ static void run(const struct job *j)
 		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 50);
 	for (int i = 0; i < 3; i++)
 		dup2(fds[i], i);
+	close(j->ready);
 	/* As box does: nothing else stays open while init waits to be started. */
 	for (int fd = 3; fd < 100; fd++)
 		if (fd != j->start_fd && fd != j->error_fd)
@@ -95,15 +97,25 @@ _noreturn_ static void run(const struct job *j)
 static struct err *start(struct job *j, bool as_sibling, pid_t *ret_pid, int *ret_pidfd)
 {
 	const struct clone c = { .cgroup_fd = -1, .as_sibling = as_sibling };
-	int errnum;
+	int errnum, ready[2];
+	char byte;
 
 	if (str_starts(j->script, "FAIL "))
 		return err_new(ERR_INVALID, "%s", j->script + 5);
 	while (str_eq(j->script, "HANG"))
 		pause();
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return err_errno(errno, "pipe");
+	j->ready = ready[1];
 	TRY(clone_start(&c, ret_pid, ret_pidfd, &errnum));
-	if (*ret_pid == 0)
+	if (*ret_pid == 0) {
+		close(ready[0]);
 		run(j);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) < 0)
+		return err_errno(errno, "wait for init");
+	close(ready[0]);
 	/* The worst case: init is a zombie, or reaped, before the maker can say its number. */
 	while (str_eq(j->script, "DIE") && !pidfd_has_ended(*ret_pidfd))
 		usleep(1000);
@@ -115,7 +127,7 @@ static struct err *start(struct job *j, bool as_sibling, pid_t *ret_pid, int *re
 struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_free_ char *script = base_strndup(c->spec, c->spec_len);
-	struct job j = { script, c->stdio, c->console_socket, c->start_fd, c->error_fd };
+	struct job j = { script, c->stdio, c->console_socket, c->start_fd, c->error_fd, -1 };
 
 	return start(&j, c->clone_parent, ret_pid, ret_pidfd);
 }
@@ -123,7 +135,7 @@ struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidf
 struct err *box_exec(const struct box_exec *x, pid_t *ret_pid, int *ret_pidfd)
 {
 	_free_ char *script = base_strndup(x->process, x->process_len);
-	struct job j = { script, x->stdio, x->console_socket, -1, x->error_fd };
+	struct job j = { script, x->stdio, x->console_socket, -1, x->error_fd, -1 };
 
 	if (pidfd_has_ended(x->target_pidfd))
 		return err_new(ERR_PRECONDITION, "the container has ended");

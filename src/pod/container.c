@@ -190,6 +190,7 @@ void mon_container_make(struct monitor *m, unsigned i, int sock)
 
 	if (!e)
 		e = make(c, io, &pid);
+	mon_io_close(io); /* the ends that tell of init by closing are init's alone now */
 	mon_job_report(m, sock, pid, e);
 }
 

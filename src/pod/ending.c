@@ -73,10 +73,10 @@ void mon_container_ended(struct monitor *m, unsigned i, int status)
 	int64_t now = clock_mono_ns();
 
 	c->pid = 0;
-	c->finished_ns = clock_wall_ns();
 	mon_status_split(status, &c->code, &c->signal);
 	if (c->phase == PHASE_STARTING)
 		settle_start(m, i);
+	c->finished_ns = MAX(clock_wall_ns(), c->started_ns);
 	/* In a PID namespace of its own the rest is dead already; in a shared one it dies now. */
 	kill_cgroup(c);
 	kill_execs(m, i);

@@ -150,7 +150,7 @@ void mon_exec_make(struct monitor *m, unsigned i, int sock)
 
 	if (!e)
 		e = make(&m->containers[x->container], io, &pid);
-	mon_close_fd(&io->error); /* its end of file is the program's exec, not our exit */
+	mon_io_close(io); /* the error pipe's end of file is the program's exec, not our exit */
 	mon_job_report(m, sock, pid, e);
 }
 
