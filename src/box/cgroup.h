@@ -6,6 +6,7 @@
 #define CRISP_CGROUP_H
 
 #include "base/err.h"
+#include "spec/resources.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
@@ -14,22 +15,6 @@ struct err *cgroup_check_path(const char *path) _must_check_;
 
 /* Makes the directory, its missing parents, and enables the controllers on the way down. */
 struct err *cgroup_make(const char *path) _must_check_;
-
-struct cgroup_resources {       /* 0 or false `has_`: left as it is; limits: -1 is "max" */
-	bool has_cpu_shares, has_cpu_quota, has_cpu_period, has_memory, has_swap, has_pids, has_memory_low;
-	uint64_t cpu_shares;    /* cgroup v1 shares, 2…262144, converted to cpu.weight */
-	int64_t cpu_quota;      /* µs a period, -1: none */
-	uint64_t cpu_period;    /* µs */
-	int64_t memory;         /* bytes, -1: none */
-	int64_t swap;           /* memory + swap in bytes as OCI counts it, -1: none */
-	int64_t pids;
-	uint64_t memory_low;
-	const char *cpus, *mems; /* cpuset lists or NULL */
-	const struct cgroup_pair { const char *key, *value; } *unified;  /* exact file names, checked */
-	size_t n_unified;
-	const struct cgroup_hugepage { const char *size; uint64_t limit; } *hugepages;
-	size_t n_hugepages;
-};
 
 /* Writes them, smaller memory limits last, `unified` after all else. Errors name file and value. */
 struct err *cgroup_set(const char *path, const struct cgroup_resources *r) _must_check_;

@@ -1,5 +1,6 @@
 #include "base/str.h"
 #include "box/oci.h"
+#include "spec/extension.h"
 #include "spec/json.h"
 
 #include <stdio.h>
@@ -121,6 +122,39 @@ static struct err *parse_console(yyjson_val *process, struct oci_process *p)
 	return NULL;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Puts the bytes in place of their readable form. */
+static struct err *parse_raw_env(struct arena *a, yyjson_val *process, struct oci_process *p)
+{
+	yyjson_val *obj, *k, *v;
+	size_t i, n;
+
+	TRY(json_get_obj(process, EXTENSION_ENV, &obj));
+	yyjson_obj_foreach(obj, i, n, k, v) {
+		const char *hex = yyjson_is_str(v) ? yyjson_get_str(v) : "";
+		size_t len = strlen(hex) / 2;
+		uint64_t index;
+
+		if (!str_to_u64(yyjson_get_str(k), OCI_ARGS_MAX, &index) || index >= p->n_env || !len || strlen(hex) % 2)
+			return err_new(ERR_INVALID, "%s: malformed", EXTENSION_ENV);
+		char *raw = arena_alloc(a, len + 1);
+
+		for (size_t j = 0; j < len; j++) {
+			int high = hex_digit(hex[2 * j]), low = hex_digit(hex[2 * j + 1]);
+
+			if (high < 0 || low < 0 || (high == 0 && low == 0))
+				return err_new(ERR_INVALID, "%s: malformed", EXTENSION_ENV);
+			raw[j] = (char)(high << 4 | low);
+		}
+		p->env[index] = raw;
+	}
+	return NULL;
+}
+
 static struct err *check_env(const struct oci_process *p)
 {
 	for (size_t i = 0; i < p->n_env; i++)
@@ -154,6 +188,7 @@ struct err *oci_parse_process(struct arena *a, struct yyjson_val *obj, struct oc
 	if (!p->n_args || !*p->args[0])
 		return err_new(ERR_INVALID, "args: no command");
 	TRY(json_get_strings(a, obj, "env", OCI_ARGS_MAX, &p->env, &p->n_env));
+	TRY(parse_raw_env(a, obj, p));
 	TRY(check_env(p));
 	p->cwd = "/";
 	TRY(json_get_str(obj, "cwd", &p->cwd));

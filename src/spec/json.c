@@ -38,8 +38,7 @@ struct err *json_read(struct arena *a, const char *text, size_t len, yyjson_val 
 	if (len > JSON_TEXT_MAX)
 		return err_new(ERR_EXHAUSTED, "JSON of %zu bytes is larger than %u", len, JSON_TEXT_MAX);
 	/* Without YYJSON_READ_INSITU the text is only read. */
-	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, YYJSON_READ_ALLOW_INVALID_UNICODE,
-					   alc_of(a), &e);
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, 0, alc_of(a), &e);
 
 	if (!doc)
 		return err_new(ERR_INVALID, "JSON: %s at byte %zu", e.msg, e.pos);
@@ -168,6 +167,50 @@ struct err *json_get_strings(struct arena *a, yyjson_val *obj, const char *key, 
 	return NULL;
 }
 
+/* Bytes of the sequence at *s*, 0 if it is none (RFC 3629: shortest form, no surrogates, up to U+10FFFF). */
+static size_t utf8_length(const unsigned char *s, size_t n)
+{
+	static const struct {
+		unsigned char first_low, first_high, second_low, second_high, length;
+	} forms[] = {
+		{ 0x01, 0x7f, 0, 0xff, 1 },	{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 },	{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },	{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		size_t len = forms[i].length;
+
+		if (s[0] < forms[i].first_low || s[0] > forms[i].first_high)
+			continue;
+		if (len > n || (len > 1 && (s[1] < forms[i].second_low || s[1] > forms[i].second_high)))
+			return 0;
+		for (size_t j = 2; j < len; j++)
+			if ((s[j] & 0xc0) != 0x80)
+				return 0;
+		return len;
+	}
+	return 0;
+}
+
+char *json_make_text(struct arena *a, const char *s, size_t n, bool *ret_changed)
+{
+	char *out = arena_alloc(a, 3 * n + 1);
+	size_t at = 0;
+
+	*ret_changed = false;
+	for (size_t i = 0; i < n;) {
+		size_t len = utf8_length((const unsigned char *)s + i, n - i);
+
+		if (!len)
+			*ret_changed = true;
+		memcpy(out + at, len ? s + i : "\xef\xbf\xbd", len ? len : 3);
+		at += len ? len : 3;
+		i += len ? len : 1;
+	}
+	return out;
+}
+
 yyjson_mut_doc *json_new(struct arena *a)
 {
 	return yyjson_mut_doc_new(alc_of(a));
@@ -207,10 +250,11 @@ struct err *json_write(yyjson_mut_doc *d, yyjson_write_flag flags, struct buf *r
 {
 	yyjson_write_err e;
 	size_t len = 0;
-	char *text = yyjson_mut_write_opts(d, flags | YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL, &len, &e);
+	char *text = yyjson_mut_write_opts(d, flags, NULL, &len, &e);
 
+	/* All that can go wrong: bytes that are not UTF-8. */
 	if (!text)
-		return err_new(ERR_INTERNAL, "write JSON: %s", e.msg);
+		return err_new(ERR_INVALID, "write JSON: %s", e.msg);
 	buf_append(ret, text, len);
 	free(text);
 	return ret->over ? err_new(ERR_EXHAUSTED, "JSON of %zu bytes is too large", len) : NULL;

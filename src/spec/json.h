@@ -14,7 +14,7 @@
 
 #define JSON_TEXT_MAX (16u << 20)  /* bytes of one document */
 
-/* The document's root. Bytes that are not UTF-8 are taken inside strings: environment values may hold any. */
+/* The document's root. Strict JSON, UTF-8 only. */
 struct err *json_read(struct arena *a, const char *text, size_t len, yyjson_val **ret_root) _must_check_;
 
 struct err *json_get_str(yyjson_val *obj, const char *key, const char **ret) _must_check_;
@@ -28,12 +28,14 @@ struct err *json_get_arr(yyjson_val *obj, const char *key, size_t max, yyjson_va
 struct err *json_get_strings(struct arena *a, yyjson_val *obj, const char *key, size_t max, char ***ret,
 			     size_t *ret_n) _must_check_;
 
-/* Writing. Nothing here can fail: memory comes from the arena. Strings are borrowed. */
+/* Writing. Only json_write() can fail, for strings that are not UTF-8. Strings are borrowed. */
 yyjson_mut_doc *json_new(struct arena *a);
 yyjson_mut_val *json_put_obj(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key);
 yyjson_mut_val *json_put_arr(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key);
 void json_put_str(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, const char *s);  /* NULL: left out */
 void json_put_strings(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, const char *const *items, size_t n);
+/* *n* bytes as UTF-8: what is none becomes U+FFFD, and *ret_changed true. */
+char *json_make_text(struct arena *a, const char *s, size_t n, bool *ret_changed);
 struct err *json_write(yyjson_mut_doc *d, yyjson_write_flag flags, struct buf *ret) _must_check_;
 
 #endif

@@ -35,9 +35,11 @@ struct spec_input {
 	const struct image_config *image;
 	const struct user *user;            /* resolved against the image's passwd and group */
 	const char *id;
+	const char *pod_id;                 /* for the annotations; NULL: left out */
 	const char *rootfs;                 /* absolute path of the mounted root */
 	const char *cgroups_path;           /* as OCI wants it */
-	const char *ns_user, *ns_net, *ns_ipc, *ns_uts, *ns_pid;  /* paths to join; NULL: see CRI options */
+	const char *ns_user, *ns_net, *ns_ipc, *ns_uts, *ns_pid;  /* paths to join; NULL: the node's, or for pid what CRI's
+	                                                                      option says */
 	const char *hostname;
 	const char *hosts_file, *resolv_file, *hostname_file, *shm_dir;  /* pod files to bind; NULL: not */
 	const struct spec_mount *mounts;    /* image volumes, image VOLUMEs … */
@@ -56,8 +58,5 @@ struct err *spec_build(const struct spec_input *in, struct buf *ret_json) _must_
  * directory, capabilities, no_new_privs, rlimits, labels; *args*, *terminal* as asked. */
 struct err *spec_build_exec(const char *spec_json, size_t len, char *const *args, size_t n_args,
 			    bool terminal, struct buf *ret_json) _must_check_;
-
-/* LinuxContainerResources → OCI linux.resources members, used by create and update alike. */
-struct cgroup_resources;
 
 #endif

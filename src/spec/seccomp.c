@@ -1,0 +1,138 @@
+#include "base/str.h"
+#include "spec/build.h"
+#include "spec/seccomp_table.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* New namespaces: their handling is where most local holes of the kernel were. CLONE_NEWTIME is 0x80, in clone(2)
+ * part of the exit signal. */
+#define NAMESPACE_FLAGS                                                                             \
+	((uint64_t)(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+		    CLONE_NEWCGROUP))
+#define UNSHARE_TIME 0x80u
+
+struct condition {
+	const char *op;
+	unsigned int index;
+	uint64_t value, value_two;
+};
+
+static void put_names(struct build *b, yyjson_mut_val *arr, const char *names)
+{
+	while (*names) {
+		size_t n = strcspn(names, " ");
+
+		yyjson_mut_arr_add_strn(b->doc, arr, names, n);
+		names += n + strspn(names + n, " ");
+	}
+}
+
+/* A rule; its array of names for more of them. *errnum* 0: allowed. */
+static yyjson_mut_val *put_rule(struct build *b, yyjson_mut_val *rules, const char *names, int errnum,
+				const struct condition *c)
+{
+	yyjson_mut_val *obj = yyjson_mut_arr_add_obj(b->doc, rules), *arr = json_put_arr(b->doc, obj, "names");
+
+	put_names(b, arr, names);
+	json_put_str(b->doc, obj, "action", errnum ? "SCMP_ACT_ERRNO" : "SCMP_ACT_ALLOW");
+	if (errnum)
+		yyjson_mut_obj_add_int(b->doc, obj, "errnoRet", errnum);
+	if (c) {
+		yyjson_mut_val *arg = yyjson_mut_arr_add_obj(b->doc, json_put_arr(b->doc, obj, "args"));
+
+		yyjson_mut_obj_add_uint(b->doc, arg, "index", c->index);
+		yyjson_mut_obj_add_uint(b->doc, arg, "value", c->value);
+		if (c->value_two || !strcmp(c->op, "SCMP_CMP_MASKED_EQ"))
+			yyjson_mut_obj_add_uint(b->doc, arg, "valueTwo", c->value_two);
+		json_put_str(b->doc, arg, "op", c->op);
+	}
+	return arr;
+}
+
+/* Without any of *flags* in the first argument it is allowed, with one refused: a rule each, as a rule can only say
+ * which bits it wants to see. */
+static void put_without_flags(struct build *b, yyjson_mut_val *rules, const char *name, uint64_t flags)
+{
+	put_rule(b, rules, name, 0, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, flags, 0 });
+	for (uint64_t bit = 1; bit <= flags; bit <<= 1)
+		if (flags & bit)
+			put_rule(b, rules, name, EPERM, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, bit, bit });
+}
+
+/* Those of which one argument decides. */
+static void put_conditional(struct build *b, yyjson_mut_val *rules)
+{
+	/* PER_LINUX, PER_LINUX32, both with UNAME26, and "tell me". */
+	static const uint64_t personalities[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
+
+	for (size_t i = 0; i < ARRAY_LEN(personalities); i++)
+		put_rule(b, rules, "personality", 0, &(struct condition){ "SCMP_CMP_EQ", 0, personalities[i], 0 });
+	/* vsock leads out of a virtual machine to its host. */
+	put_rule(b, rules, "socket", 0, &(struct condition){ "SCMP_CMP_NE", 0, AF_VSOCK, 0 });
+	put_rule(b, rules, "socket", EPERM, &(struct condition){ "SCMP_CMP_EQ", 0, AF_VSOCK, 0 });
+	if (b->caps >> CAP_SYS_ADMIN & 1) {
+		put_rule(b, rules, "clone clone3 unshare", 0, NULL);
+		return;
+	}
+	put_without_flags(b, rules, "clone", NAMESPACE_FLAGS);
+	put_without_flags(b, rules, "unshare", NAMESPACE_FLAGS | UNSHARE_TIME);
+	/* Its flags lie behind a pointer: not there, so that libc takes clone(2). */
+	put_rule(b, rules, "clone3", ENOSYS, NULL);
+}
+
+static void put_default_profile(struct build *b, yyjson_mut_val *linux_obj)
+{
+	yyjson_mut_val *obj = json_put_obj(b->doc, linux_obj, "seccomp"), *rules, *allowed, *refused;
+
+	json_put_str(b->doc, obj, "defaultAction", "SCMP_ACT_ERRNO");
+	yyjson_mut_obj_add_int(b->doc, obj, "defaultErrnoRet", ENOSYS);
+	json_put_strings(b->doc, obj, "architectures", seccomp_arches, seccomp_arches_n);
+	rules = json_put_arr(b->doc, obj, "syscalls");
+	allowed = put_rule(b, rules, seccomp_native_names, 0, NULL);
+	refused = put_rule(b, rules, "", EPERM, NULL);
+	for (size_t i = 0; i < seccomp_rows_n; i++) {
+		const struct seccomp_row *r = &seccomp_rows[i];
+
+		put_names(b, r->allow || (r->caps & b->caps) ? allowed : refused, r->names);
+	}
+	put_conditional(b, rules);
+}
+
+/* The localhost profile as it is; that it is one the executor can load shows when it is parsed there. */
+static struct err *put_localhost(struct build *b, yyjson_mut_val *linux_obj)
+{
+	yyjson_val *profile;
+
+	TRY_WRAP(json_read(b->arena, b->in->seccomp_profile, strlen(b->in->seccomp_profile), &profile), "seccomp profile");
+	if (!yyjson_is_obj(profile))
+		return err_new(ERR_INVALID, "seccomp profile: not an object");
+	yyjson_mut_obj_add_val(b->doc, linux_obj, "seccomp", yyjson_val_mut_copy(b->doc, profile));
+	return NULL;
+}
+
+struct err *build_seccomp(struct build *b, yyjson_mut_val *linux_obj)
+{
+	const Runtime__V1__SecurityProfile *p = b->sc->seccomp;
+
+	/* CRI: without a profile, and for privileged containers, there is none. */
+	if (!p || b->sc->privileged)
+		return NULL;
+	switch (p->profile_type) {
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault:
+		put_default_profile(b, linux_obj);
+		return NULL;
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined:
+		return NULL;
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost:
+		/* Nothing must never mean unconfined (CVE-2023-2431). */
+		if (str_empty(b->in->seccomp_profile))
+			return err_new(ERR_INVALID, "seccomp: a localhost profile is asked for, but there is none");
+		return put_localhost(b, linux_obj);
+	default:
+		return err_new(ERR_INVALID, "seccomp: unknown profile type %d", (int)p->profile_type);
+	}
+}

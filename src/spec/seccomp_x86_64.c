@@ -1,0 +1,5 @@
+#include "spec/seccomp_table.h"
+
+const char *const seccomp_arches[] = { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32" };
+const size_t seccomp_arches_n = ARRAY_LEN(seccomp_arches);
+const char seccomp_native_names[] = "arch_prctl modify_ldt";
