@@ -119,4 +119,22 @@ TEST(tree_is_made_replaced_and_removed)
 	CHECK(file_name_ok("x.y") && !file_name_ok("..") && !file_name_ok("a/b") && !file_name_ok("a\n"));
 }
 
+TEST(file_replace_at_makes_its_temporary_file_beside_the_name)
+{
+	char dir[] = "/tmp/crisp-base-XXXXXX", before[4096];
+	_buf_ struct buf b = BUF_INIT;
+
+	CHECK(mkdtemp(dir) && getcwd(before, sizeof(before)));
+	_free_ char *path = base_printf("%s/f", dir);
+
+	CHECK(chdir("/proc/self") == 0); /* where nothing can be created */
+	struct err *e = file_replace_at(AT_FDCWD, path, "x", 1, 0600, true);
+
+	CHECK(chdir(before) == 0);
+	CHECK_OK(e);
+	CHECK_OK(file_read_at(AT_FDCWD, path, 10, &b));
+	CHECK_STR(buf_text(&b), "x");
+	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
+}
+
 TEST_MAIN

@@ -109,8 +109,7 @@ static struct err *write_tmp(int dirfd, const char *tmp, const void *p, size_t n
 	return NULL;
 }
 
-struct err *file_replace_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode,
-			    bool durable)
+static struct err *replace_in(int dirfd, const char *name, const void *p, size_t n, mode_t mode, bool durable)
 {
 	char id[65], tmp[32];
 
@@ -122,22 +121,25 @@ struct err *file_replace_at(int dirfd, const char *name, const void *p, size_t n
 		e = err_errno(errno, "rename");
 	if (e) {
 		unlinkat(dirfd, tmp, 0);
-		return err_wrap(e, "write %s", name);
+		return e;
 	}
-	if (!durable)
-		return NULL;
-	if (dirfd != AT_FDCWD)
-		return err_wrap(file_sync_dir(dirfd), "write %s", name);
-	_free_ char *dir = base_strdup(name);
-	char *slash = strrchr(dir, '/');
+	return durable ? file_sync_dir(dirfd) : NULL;
+}
 
-	if (slash)
-		slash[slash == dir] = '\0';
-	_close_ int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+struct err *file_replace_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode,
+			    bool durable)
+{
+	const char *slash = strrchr(name, '/');
+
+	if (!slash && dirfd != AT_FDCWD)
+		return err_wrap(replace_in(dirfd, name, p, n, mode, durable), "write %s", name);
+	/* The temporary file goes where the name will be. */
+	_free_ char *dir = slash ? base_strndup(name, (size_t)(slash - name) + (slash == name)) : base_strdup(".");
+	_close_ int fd = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return err_errno(errno, "write %s: open its directory", name);
-	return err_wrap(file_sync_dir(fd), "write %s", name);
+	return err_wrap(replace_in(fd, slash ? slash + 1 : name, p, n, mode, durable), "write %s", name);
 }
 
 struct err *file_make_dirs(const char *path, mode_t mode)
