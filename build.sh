@@ -31,7 +31,7 @@ seconds()
 
 say_end()
 {
-	local word=done
+	local word='done'
 	[ "$2" = 0 ] || word="FAILED ($2)"
 	printf '==> %s: %s, %.1f s\n' "$1" "$word" "$(echo "$(seconds) $3" | awk '{ print $1 - $2 }')"
 }

@@ -7,32 +7,30 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"crisp.dev/qemu-tests/demo"
+	"crisp.dev/qemu-tests/node"
 )
 
-var scenarios = map[string]func() error{}
-
-func wanted() string {
-	if len(os.Args) > 1 {
-		return strings.Join(os.Args[1:], ",")
-	}
-	line, _ := os.ReadFile("/proc/cmdline")
-	for _, word := range strings.Fields(string(line)) {
-		if value, ok := strings.CutPrefix(word, "crisp.scenario="); ok {
-			return value
-		}
-	}
-	return ""
+// Each is told whether it is the first in this machine.
+var scenarios = map[string]func(first bool) error{
+	"demo":  demo.Run,
+	"shell": shell,
 }
 
 func main() {
 	code := 0
-	for _, name := range strings.Split(wanted(), ",") {
+	names := node.CommandLine("crisp.scenario", "")
+	if len(os.Args) > 1 {
+		names = os.Args[1]
+	}
+	for i, name := range strings.Split(names, ",") {
 		run, ok := scenarios[name]
 		if !ok {
 			fmt.Printf("scenario: there is no %q\n", name)
 			os.Exit(2)
 		}
-		if err := run(); err != nil {
+		if err := run(i == 0); err != nil {
 			fmt.Printf("%s: %v\n", name, err)
 			code = 1
 		}

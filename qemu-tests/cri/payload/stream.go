@@ -62,7 +62,7 @@ type Sum struct {
 }
 
 func (s *Sum) word(w uint64) {
-	s.hash = (s.hash ^ w) * 0x100000001b3
+	s.hash = (s.hash^w)*0x100000001b3 + 0x9e3779b97f4a7c15
 	s.hash ^= s.hash >> 29
 }
 
