@@ -184,7 +184,8 @@ struct err *spdy_block_read(struct spdy *s, const char *p, size_t n, size_t *ret
 
 #define STORED_MAX 65535
 
-/* RFC 1951 section 3.2.4: stored blocks end on a byte, as a flush does; our headers are a few dozen bytes. */
+/* RFC 1951 section 3.2.4: stored blocks; our headers are a few dozen bytes. The empty one at the end is the sync
+ * flush, on which Go's inflate waits before it hands anything out. */
 static void store(struct buf *out, const char *p, size_t n)
 {
 	while (n > 0) {
@@ -197,6 +198,7 @@ static void store(struct buf *out, const char *p, size_t n)
 		p += len;
 		n -= len;
 	}
+	buf_append(out, "\0\0\0\xff\xff", 5);
 }
 
 void spdy_block_write(struct spdy *s, struct buf *out, const struct spdy_header *headers, size_t n)
