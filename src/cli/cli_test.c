@@ -1,0 +1,695 @@
+/* Each verb against a server that answers with what a test says (JSON), and keeps what it was asked. */
+#include "base/file.h"
+#include "base/str.h"
+#include "base/test.h"
+#include "cli/cli.h"
+#include "cri/pbjson.h"
+#include "wire/grpc.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define ANSWERS_MAX 16
+#define ID_A "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define ID_B "aabb456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define POD  "cccc456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static struct fake {
+	char dir[32], path[64];
+	struct grpc_server *server;
+	pthread_t thread;
+	int stop_fd;
+	struct {
+		const char *method;
+		char *json;
+		enum grpc_code code;
+	} answers[ANSWERS_MAX];
+	size_t n_answers;
+	struct buf asked;            /* "Method JSON\n" of each call */
+	char *out, *err;             /* of the last run */
+} fake;
+
+static const ProtobufCMethodDescriptor *find_method(const char *name)
+{
+	const ProtobufCMethodDescriptor *m =
+		protobuf_c_service_descriptor_get_method_by_name(&runtime__v1__runtime_service__descriptor, name);
+
+	return m ? m : protobuf_c_service_descriptor_get_method_by_name(&runtime__v1__image_service__descriptor, name);
+}
+
+static void keep_request(const char *method, const ProtobufCMessageDescriptor *d, const void *body, size_t len)
+{
+	_arena_ struct arena a;
+	ProtobufCMessage *m = NULL;
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+
+	arena_init(&a);
+	err_free(pack_unpack(&a, d, body, len, &m));
+	char *text = m ? yyjson_mut_val_write(pbjson_tree(doc, m), YYJSON_WRITE_NOFLAG, NULL) : NULL;
+
+	buf_printf(&fake.asked, "%s %s\n", method, text);
+	free(text);
+	yyjson_mut_doc_free(doc);
+}
+
+static void answer(struct grpc_call *c, const ProtobufCMessageDescriptor *d, const char *json)
+{
+	_arena_ struct arena a;
+	ProtobufCMessage *m = NULL;
+	void *bytes;
+	size_t n;
+
+	arena_init(&a);
+	struct err *e = pbjson_parse(&a, d, json, strlen(json), &m);
+
+	if (!e)
+		e = pack_message(&a, m, &bytes, &n);
+	if (!e)
+		e = grpc_call_send(c, bytes, n);
+	grpc_call_finish(c, e ? GRPC_INTERNAL : GRPC_OK, e ? err_text(e) : NULL);
+	err_free(e);
+}
+
+static void handler(struct grpc_call *c, _unused_ void *context)
+{
+	const char *name = strrchr(grpc_call_path(c), '/') + 1;
+	const ProtobufCMethodDescriptor *m = find_method(name);
+	size_t len;
+	const void *body = grpc_call_body(c, &len);
+
+	keep_request(name, m->input, body, len);
+	for (size_t i = 0; i < fake.n_answers; i++) {
+		if (strcmp(fake.answers[i].method, name) != 0)
+			continue;
+		if (fake.answers[i].code)
+			grpc_call_finish(c, fake.answers[i].code, fake.answers[i].json);
+		else
+			answer(c, m->output, fake.answers[i].json);
+		return;
+	}
+	grpc_call_finish(c, GRPC_UNIMPLEMENTED, "not in this test");
+}
+
+static void *serve(_unused_ void *arg)
+{
+	for (;;) {
+		struct pollfd p[2] = { { .fd = grpc_server_fd(fake.server), .events = POLLIN },
+				       { .fd = fake.stop_fd, .events = POLLIN } };
+
+		poll(p, 2, -1);
+		if (p[1].revents)
+			return NULL;
+		err_free(grpc_server_run_once(fake.server));
+	}
+}
+
+static void start(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	fake = (struct fake){ 0 };
+	strcpy(fake.dir, "/tmp/cli-test-XXXXXX");
+	CHECK(mkdtemp(fake.dir));
+	snprintf(fake.path, sizeof(fake.path), "%s/sock", fake.dir);
+	strcpy(a.sun_path, fake.path);
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 16) == 0);
+	CHECK_OK(grpc_server_new(fd, handler, NULL, &fake.server));
+	fake.stop_fd = eventfd(0, EFD_CLOEXEC);
+	pthread_create(&fake.thread, NULL, serve, NULL);
+}
+
+static void stop(void)
+{
+	eventfd_write(fake.stop_fd, 1);
+	pthread_join(fake.thread, NULL);
+	grpc_server_free(fake.server, 0);
+	close(fake.stop_fd);
+	unlink(fake.path);
+	rmdir(fake.dir);
+	for (size_t i = 0; i < fake.n_answers; i++)
+		free(fake.answers[i].json);
+	buf_done(&fake.asked);
+	free(TAKE(fake.out));
+	free(TAKE(fake.err));
+}
+
+_printf_(2, 3) static void set_answer(const char *method, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	CHECK(fake.n_answers < ANSWERS_MAX);
+	fake.answers[fake.n_answers].method = method;
+	CHECK(vasprintf(&fake.answers[fake.n_answers].json, fmt, ap) >= 0);
+	fake.n_answers++;
+	va_end(ap);
+}
+
+static void set_failure(const char *method, enum grpc_code code, const char *text)
+{
+	set_answer(method, "%s", text);
+	fake.answers[fake.n_answers - 1].code = code;
+}
+
+static void swap_fd(int fd, int *keep, int *file)
+{
+	*keep = dup(fd);
+	*file = memfd_create("out", MFD_CLOEXEC);
+	dup2(*file, fd);
+}
+
+static char *swap_back(int fd, int keep, int file)
+{
+	struct buf b = BUF_INIT;
+
+	dup2(keep, fd);
+	close(keep);
+	lseek(file, 0, SEEK_SET);
+	err_free(file_read_fd(file, MIB(4), &b));
+	buf_append(&b, "", 0); /* nothing read: no text yet */
+	close(file);
+	return buf_take(&b);
+}
+
+/* Runs the words as crisp would be called with; NULL ends them. Returns the exit status. */
+static int run(const char *first, ...)
+{
+	char *argv[24] = { (char *)"crisp", (char *)"-r", NULL };
+	_free_ char *address = base_printf("unix://%s", fake.path);
+	int argc = 3, keep[2], file[2];
+	va_list ap;
+
+	argv[2] = address;
+	va_start(ap, first);
+	for (const char *w = first; w; w = va_arg(ap, const char *))
+		argv[argc++] = (char *)w;
+	va_end(ap);
+	fflush(stdout);
+	swap_fd(1, &keep[0], &file[0]);
+	swap_fd(2, &keep[1], &file[1]);
+	int status = cli_main(argc, argv);
+
+	fflush(stdout);
+	free(TAKE(fake.out));
+	free(TAKE(fake.err));
+	fake.out = swap_back(1, keep[0], file[0]);
+	fake.err = swap_back(2, keep[1], file[1]);
+	return status;
+}
+
+#define RUN_OK(...)                                                   \
+	do {                                                          \
+		int run_status_ = run(__VA_ARGS__, NULL);             \
+		if (run_status_)                                      \
+			fprintf(stderr, "stderr: %s\n", fake.err);    \
+		CHECK_INT(run_status_, 0);                            \
+	} while (0)
+
+#define RUN_FAILS(want, ...)                             \
+	do {                                             \
+		CHECK_INT(run(__VA_ARGS__, NULL), 1);    \
+		CHECK_STR(fake.err, want);               \
+		CHECK_STR(fake.out, "");                 \
+	} while (0)
+
+static void answer_containers(void)
+{
+	set_answer("ListContainers",
+		   "{\"containers\":["
+		   "{\"id\":\"" ID_A "\",\"podSandboxId\":\"" POD "\",\"metadata\":{\"name\":\"web\",\"attempt\":1},"
+		   "\"image\":{\"image\":\"sha256:ffff456789abcdef\",\"userSpecifiedImage\":\"docker.io/nginx:1\"},"
+		   "\"state\":1,\"createdAt\":\"%lld\",\"labels\":{\"io.kubernetes.pod.name\":\"web-0\","
+		   "\"io.kubernetes.pod.namespace\":\"default\"}},"
+		   "{\"id\":\"" ID_B "\",\"podSandboxId\":\"" POD "\",\"metadata\":{\"name\":\"init\\u001b[2Jx\"},"
+		   "\"image\":{\"image\":\"sha256:eeee456789abcdef\"},\"state\":2,\"createdAt\":\"%lld\"}]}",
+		   (long long)(clock_wall_ns() - 125 * NS_PER_S), (long long)(clock_wall_ns() - 7300 * NS_PER_S));
+}
+
+static void answer_pods(void)
+{
+	set_answer("ListPodSandbox",
+		   "{\"items\":[{\"id\":\"" POD "\",\"metadata\":{\"name\":\"web-0\",\"namespace\":\"default\",\"attempt\":2},"
+		   "\"createdAt\":\"%lld\"},"
+		   "{\"id\":\"dd11\",\"metadata\":{\"name\":\"dns\",\"namespace\":\"kube-system\"},\"state\":1,"
+		   "\"runtimeHandler\":\"runc\",\"createdAt\":\"%lld\"}]}",
+		   (long long)(clock_wall_ns() - 61 * NS_PER_S), (long long)(clock_wall_ns() - 86400 * 20 * NS_PER_S));
+}
+
+TEST(ps_table_escapes_what_a_terminal_acts_on)
+{
+	start();
+	answer_containers();
+	RUN_OK("ps", "-a");
+	CHECK_STR(fake.out,
+		  "CONTAINER           IMAGE               CREATED             STATE               NAME                "
+		  "ATTEMPT             POD ID              POD                 NAMESPACE\n"
+		  "aaaa456789abc       docker.io/nginx:1   2 minutes ago       Running             web                 "
+		  "1                   cccc456789abc       web-0               default\n"
+		  "aabb456789abc       eeee456789abc       2 hours ago         Exited              init\\x1b[2Jx        "
+		  "0                   cccc456789abc       unknown             unknown\n");
+	CHECK_STR(buf_text(&fake.asked),
+		  "ListContainers {\"filter\":{\"id\":\"\",\"state\":null,\"podSandboxId\":\"\",\"labelSelector\":{}}}\n");
+	stop();
+}
+
+TEST(ps_filters)
+{
+	start();
+	answer_containers();
+	RUN_OK("ps", "--label", "a=b", "--label=c=d=e", "-q");
+	CHECK_STR(fake.out, ID_A "\n" ID_B "\n");
+	CHECK_STR(buf_text(&fake.asked),
+		  "ListContainers {\"filter\":{\"id\":\"\",\"state\":{\"state\":\"CONTAINER_RUNNING\"},\"podSandboxId\":\"\","
+		  "\"labelSelector\":{\"a\":\"b\",\"c\":\"d=e\"}}}\n");
+	RUN_OK("ps", "-q", "--name", "^w.b$");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_OK("ps", "-aq", "--image=nginx");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_OK("ps", "-q", "--state", "Exited", "--id", "aabb");
+	CHECK_STR(fake.out, ID_B "\n");
+	CHECK(strstr(buf_text(&fake.asked), "CONTAINER_EXITED"));
+	RUN_OK("ps", "-ql");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_OK("ps", "-q", "-n", "1", "-p", "cccc");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_OK("ps", "-q", "-p", "ffff");
+	CHECK_STR(fake.out, "");
+	RUN_OK("ps", "-q", "--namespace", "default");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_FAILS("crisp: ps: --state: \"dead\" is not created, running, exited or unknown\n", "ps", "--state", "dead");
+	RUN_FAILS("crisp: ps: \"nolabel\" is not NAME=VALUE\n", "ps", "--label", "nolabel");
+	RUN_FAILS("crisp: ps: pattern \"a(b\": ( is not supported (\\( for the character)\n", "ps", "--name", "a(b");
+	RUN_FAILS("crisp: ps: --last: \"x\" is not a number\n", "ps", "--last", "x");
+	RUN_FAILS("crisp: ps: --output: \"xml\" is not json, yaml or table\n", "ps", "-o", "xml");
+	stop();
+}
+
+TEST(ps_json_and_yaml)
+{
+	start();
+	set_answer("ListContainers", "{\"containers\":[{\"id\":\"1\",\"state\":2,\"createdAt\":\"5\","
+				     "\"labels\":{\"k\":\"a\\u009bb\\u007f\"}}]}");
+	RUN_OK("ps", "-a", "-o", "json");
+	CHECK_STR(fake.out,
+		  "{\n  \"containers\": [\n    {\n      \"id\": \"1\",\n      \"podSandboxId\": \"\",\n"
+		  "      \"metadata\": null,\n      \"image\": null,\n      \"imageRef\": \"\",\n"
+		  "      \"state\": \"CONTAINER_EXITED\",\n      \"createdAt\": \"5\",\n      \"labels\": {\n"
+		  "        \"k\": \"a\\u009bb\\u007f\"\n      },\n      \"annotations\": {},\n      \"imageId\": \"\"\n"
+		  "    }\n  ]\n}\n");
+	RUN_OK("ps", "-a", "-o=yaml");
+	CHECK_STR(fake.out,
+		  "containers:\n- id: \"1\"\n  podSandboxId: \"\"\n  metadata: null\n  image: null\n  imageRef: \"\"\n"
+		  "  state: CONTAINER_EXITED\n  createdAt: \"5\"\n  labels:\n    k: \"a\\u009bb\\u007f\"\n"
+		  "  annotations: {}\n  imageId: \"\"\n");
+	stop();
+}
+
+TEST(pods_table)
+{
+	start();
+	answer_pods();
+	RUN_OK("pods");
+	CHECK_STR(fake.out,
+		  "POD ID              CREATED              STATE               NAME                NAMESPACE           "
+		  "ATTEMPT             RUNTIME\n"
+		  "cccc456789abc       About a minute ago   Ready               web-0               default             "
+		  "2                   (default)\n"
+		  "dd11                2 weeks ago          NotReady            dns                 kube-system         "
+		  "0                   runc\n");
+	RUN_OK("pods", "-q", "--name", "dns|nothing");
+	CHECK_STR(fake.out, "dd11\n");
+	RUN_OK("pods", "--state", "notready", "-q");
+	CHECK(strstr(buf_text(&fake.asked), "{\"state\":{\"state\":\"SANDBOX_NOTREADY\"}") ||
+	      strstr(buf_text(&fake.asked), "\"state\":{\"state\":\"SANDBOX_NOTREADY\"}"));
+	stop();
+}
+
+TEST(images_table)
+{
+	start();
+	set_answer("ListImages",
+		   "{\"images\":["
+		   "{\"id\":\"sha256:1111222233334444\",\"repoTags\":[\"reg:5000/web:1\",\"reg:5000/web:latest\"],"
+		   "\"repoDigests\":[\"reg:5000/web@sha256:9999888877776666\"],\"size\":\"1234567\",\"pinned\":true},"
+		   "{\"id\":\"sha256:5555666677778888\",\"repoDigests\":[\"docker.io/x@sha256:aaaabbbbccccdddd\"],"
+		   "\"size\":\"999999\"}]}");
+	RUN_OK("images", "--digests", "--pinned");
+	CHECK_STR(fake.out,
+		  "IMAGE               TAG                 DIGEST              IMAGE ID            SIZE                PINNED\n"
+		  "docker.io/x         <none>              aaaabbbbccccd       5555666677778       1MB                 false\n"
+		  "reg:5000/web        1                   9999888877776       1111222233334       1.23MB              true\n"
+		  "reg:5000/web        latest              9999888877776       1111222233334       1.23MB              true\n");
+	RUN_OK("images", "-q", "web");
+	CHECK_STR(fake.out, "sha256:5555666677778888\nsha256:1111222233334444\n");
+	CHECK(strstr(buf_text(&fake.asked), "ListImages {\"filter\":{\"image\":{\"image\":\"web\""));
+	stop();
+}
+
+TEST(inspect_puts_info_beside_status_and_times_in_words)
+{
+	start();
+	answer_containers();
+	set_answer("ContainerStatus",
+		   "{\"status\":{\"id\":\"x\",\"createdAt\":\"1700000000000000001\",\"reason\":\"Completed\",\"exitCode\":3},"
+		   "\"info\":{\"pid\":\"42\",\"note\":\"not json\",\"spec\":\"{\\\"a\\\":[1]}\"}}");
+	RUN_OK("inspect", "aaaa");
+	CHECK(strstr(fake.out, "{\n  \"status\": {\n    \"id\": \"x\",\n"));
+	CHECK(strstr(fake.out, "\"createdAt\": \"2023-11-14T22:13:20.000000001Z\""));
+	CHECK(strstr(fake.out, "\"exitCode\": 3,"));
+	CHECK(strstr(fake.out, "  \"note\": \"not json\",\n  \"pid\": 42,\n") ||
+	      (strstr(fake.out, "  \"pid\": 42") && strstr(fake.out, "  \"note\": \"not json\"")));
+	CHECK(strstr(fake.out, "  \"spec\": {\n    \"a\": [\n      1\n    ]\n  }\n"));
+	CHECK(strstr(buf_text(&fake.asked), "ContainerStatus {\"containerId\":\"" ID_A "\",\"verbose\":true}"));
+	RUN_OK("inspect", "-o", "table", "aaaa");
+	CHECK(!strncmp(fake.out, "ID: x\nState: Created\nCreated: 2023-11-14T22:13:20.000000001Z\n", 60));
+	stop();
+}
+
+TEST(id_prefixes)
+{
+	start();
+	answer_containers();
+	set_answer("StartContainer", "{}");
+	RUN_OK("start", ID_A, "aab");
+	CHECK_STR(fake.out, ID_A "\n" ID_B "\n");
+	RUN_FAILS("crisp: start: aa is ambiguous: 2 containers begin so\n", "start", "aa");
+	RUN_FAILS("crisp: start: there is no container zz\n", "start", "zz");
+	RUN_FAILS("crisp: start: the container's ID is empty\n", "start", "");
+	stop();
+}
+
+TEST(server_errors_are_one_safe_line)
+{
+	start();
+	answer_containers();
+	set_failure("StartContainer", GRPC_NOT_FOUND, "container gone:\x1b]0;title\x07 line");
+	CHECK_INT(run("start", "aaaa", NULL), 1);
+	CHECK_STR(fake.err, "crisp: start: container " ID_A ": container gone:?]0;title? line\n");
+	RUN_FAILS("crisp: pods: not in this test\n", "pods");
+	stop();
+	fake = (struct fake){ .path = "/nonexistent/sock" };
+	CHECK_INT(run("pods", NULL), 1);
+	CHECK_STR(fake.err, "crisp: pods: no CRI runtime (is crisp serve running? --runtime-endpoint names another socket): "
+			    "connect to /nonexistent/sock: No such file or directory\n");
+	free(TAKE(fake.out));
+	free(TAKE(fake.err));
+}
+
+TEST(usage_errors)
+{
+	fake = (struct fake){ .path = "/nonexistent" };
+	RUN_FAILS("crisp: there is no verb frobnicate: crisp --help lists them\n", "frobnicate");
+	RUN_FAILS("crisp: stopp: usage: crisp stopp [OPTIONS] POD...\n", "stopp");
+	RUN_FAILS("crisp: pods: there is no option --frob (see --help)\n", "pods", "--frob");
+	RUN_FAILS("crisp: pods: there is no option -x (see --help)\n", "pods", "-qx");
+	RUN_FAILS("crisp: pods: --label takes KEY=VALUE\n", "pods", "--label");
+	RUN_FAILS("crisp: pods: \"tcp://x\" is not the address of a unix socket (unix:///path)\n", "pods",
+		  "--runtime-endpoint", "tcp://x");
+	RUN_FAILS("crisp: pods: --timeout: \"soon\" is not a duration such as 30s or 5m\n", "pods", "--timeout", "soon");
+	free(TAKE(fake.out));
+	free(TAKE(fake.err));
+}
+
+TEST(every_verb_has_help)
+{
+	fake = (struct fake){ .path = "/nonexistent" };
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		RUN_OK(v->name, "--help");
+		_free_ char *begin = base_printf("crisp %s: %s\n\nusage: crisp %s [OPTIONS] %s\n", v->name, v->help, v->name,
+						 v->usage);
+
+		CHECK(str_starts(fake.out, begin));
+	}
+	RUN_OK("completion");
+	CHECK(strstr(fake.out, "ps) words='--all --id --image "));
+	free(TAKE(fake.out));
+	free(TAKE(fake.err));
+}
+
+TEST(pull_and_rmi)
+{
+	start();
+	set_answer("PullImage", "{\"imageRef\":\"sha256:12\"}");
+	RUN_OK("pull", "--creds", "me:pass:word", "busybox");
+	CHECK_STR(fake.out, "Image is up to date for sha256:12\n");
+	CHECK(strstr(buf_text(&fake.asked), "\"image\":\"busybox\"") &&
+	      strstr(buf_text(&fake.asked), "\"username\":\"me\",\"password\":\"pass:word\""));
+	RUN_FAILS("crisp: pull: --creds and --auth exclude each other\n", "pull", "--creds", "a", "--auth", "b", "x");
+	set_answer("ListImages", "{\"images\":[{\"id\":\"sha256:aaa111\",\"repoTags\":[\"a:1\",\"a:2\"]},"
+				 "{\"id\":\"sha256:bbb222\",\"pinned\":true},{\"id\":\"sha256:ccc333\",\"repoDigests\":[\"c@d\"]}]}");
+	set_answer("ListContainers", "{\"containers\":[{\"id\":\"1\",\"imageId\":\"sha256:ccc333\"}]}");
+	set_answer("ImageStatus", "{\"image\":{\"id\":\"sha256:aaa111\",\"repoTags\":[\"a:1\",\"a:2\"]}}");
+	set_answer("RemoveImage", "{}");
+	RUN_OK("rmi", "aaa1");
+	CHECK_STR(fake.out, "Deleted: a:1\nDeleted: a:2\n");
+	CHECK(strstr(buf_text(&fake.asked), "ImageStatus {\"image\":{\"image\":\"sha256:aaa111\""));
+	/* Pinned ones stay, those in use too. */
+	RUN_OK("rmi", "--prune");
+	CHECK_STR(fake.out, "Deleted: a:1\nDeleted: a:2\n");
+	RUN_OK("rmi", "-a");
+	CHECK_STR(fake.out, "Deleted: a:1\nDeleted: a:2\nDeleted: c@d\n");
+	RUN_FAILS("crisp: rmi: name images, or use --all or --prune\n", "rmi");
+	stop();
+}
+
+static void write_file(const char *name, const char *text, char ret_path[96])
+{
+	snprintf(ret_path, 96, "%s/%s", fake.dir, name);
+	CHECK_OK(file_replace_at(AT_FDCWD, ret_path, text, strlen(text), 0600, false));
+}
+
+TEST(run_makes_pod_and_container)
+{
+	char container[96], pod[96];
+
+	start();
+	write_file("c.json", "{\"metadata\":{\"name\":\"c\"},\"image\":{\"image\":\"busybox\"},\"command\":[\"top\"]}", container);
+	write_file("p.json", "{\"metadata\":{\"name\":\"p\",\"uid\":\"u\",\"namespace\":\"n\"},\"log_directory\":\"/l\"}", pod);
+	set_answer("PullImage", "{\"imageRef\":\"x\"}");
+	set_answer("RunPodSandbox", "{\"podSandboxId\":\"" POD "\"}");
+	set_answer("CreateContainer", "{\"containerId\":\"" ID_A "\"}");
+	set_answer("StartContainer", "{}");
+	RUN_OK("run", "-r", "runc", container, pod);
+	CHECK_STR(fake.out, ID_A "\n");
+	const char *asked = buf_text(&fake.asked), *order[] = { "PullImage ", "RunPodSandbox ", "CreateContainer ",
+								 "StartContainer " };
+
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		asked = strstr(asked, order[i]);
+		CHECK(asked);
+	}
+	CHECK(strstr(buf_text(&fake.asked), "\"runtimeHandler\":\"runc\"}\n"));
+	CHECK(strstr(buf_text(&fake.asked), "\"command\":[\"top\"]"));
+	buf_clear(&fake.asked);
+	RUN_OK("run", "--no-pull", container, pod);
+	CHECK(!strstr(buf_text(&fake.asked), "PullImage"));
+	write_file("c.json", "{\"image\":\"busybox\"}", container);
+	_free_ char *want = base_printf("crisp: run: %s: image: an object is wanted, not string\n", container);
+
+	RUN_FAILS(want, "run", container, pod);
+	unlink(container);
+	unlink(pod);
+	stop();
+}
+
+TEST(exec_sync_passes_output_and_status)
+{
+	start();
+	answer_containers();
+	set_answer("ExecSync", "{\"stdout\":\"b3V0Cg==\",\"stderr\":\"ZXJyCg==\",\"exitCode\":7}");
+	CHECK_INT(run("exec", "-s", "--timeout", "1500ms", "aaaa", "sh", "-c", "exit 7", NULL), 7);
+	CHECK_STR(fake.out, "out\n");
+	CHECK_STR(fake.err, "err\n");
+	CHECK(strstr(buf_text(&fake.asked),
+		     "ExecSync {\"containerId\":\"" ID_A "\",\"cmd\":[\"sh\",\"-c\",\"exit 7\"],\"timeout\":\"2\"}"));
+	CHECK_INT(run("exec", "-s", "aaaa", "--", "ls", NULL), 7);
+	CHECK(strstr(buf_text(&fake.asked), "\"cmd\":[\"ls\"],\"timeout\":\"0\"}"));
+	stop();
+}
+
+TEST(stop_update_and_rm)
+{
+	start();
+	answer_containers();
+	set_answer("StopContainer", "{}");
+	set_answer("RemoveContainer", "{}");
+	set_answer("UpdateContainerResources", "{}");
+	RUN_OK("stop", "-t", "30", "aaaa");
+	CHECK(strstr(buf_text(&fake.asked), "StopContainer {\"containerId\":\"" ID_A "\",\"timeout\":\"30\"}"));
+	RUN_OK("update", "--cpu-quota", "-1", "--memory=1048576", "--unified", "memory.high=max", "aaaa");
+	CHECK(strstr(buf_text(&fake.asked), "\"cpuQuota\":\"-1\"") && strstr(buf_text(&fake.asked), "\"memory.high\":\"max\""));
+	RUN_FAILS("crisp: update: nothing to change: see --help\n", "update", "aaaa");
+	set_answer("ContainerStatus", "{\"status\":{\"id\":\"" ID_A "\",\"state\":1}}");
+	RUN_FAILS("crisp: rm: container " ID_A " is running: stop it first (stop), or use --force\n", "rm", "aaaa");
+	RUN_OK("rm", "-f", "aaaa");
+	CHECK_STR(fake.out, ID_A "\n");
+	RUN_OK("rm", "-fa");
+	CHECK_STR(fake.out, ID_A "\n" ID_B "\n");
+	stop();
+}
+
+TEST(stats_between_two_samples)
+{
+	start();
+	set_answer("ListContainerStats",
+		   "{\"stats\":[{\"attributes\":{\"id\":\"" ID_A "\",\"metadata\":{\"name\":\"web\"}},"
+		   "\"cpu\":{\"timestamp\":\"1\",\"usageCoreNanoSeconds\":{\"value\":\"10\"}},"
+		   "\"memory\":{\"workingSetBytes\":{\"value\":\"12345678\"}},"
+		   "\"writableLayer\":{\"usedBytes\":{\"value\":\"4096\"},\"inodesUsed\":{\"value\":\"12\"}}}]}");
+	RUN_OK("stats", "-s", "0.01");
+	CHECK_STR(fake.out,
+		  "CONTAINER           NAME                CPU %               MEM                 DISK                "
+		  "INODES              SWAP\n"
+		  "aaaa456789abc       web                 0.00                12.35MB             4.096kB             "
+		  "12                  0B\n");
+	stop();
+}
+
+TEST(info_merges_and_table)
+{
+	start();
+	set_answer("Status", "{\"status\":{\"conditions\":[{\"type\":\"RuntimeReady\",\"status\":true},"
+			     "{\"type\":\"NetworkReady\",\"reason\":\"NoCNI\",\"message\":\"none\"}]},"
+			     "\"info\":{\"config\":\"{\\\"x\\\":1}\"}}");
+	RUN_OK("info");
+	CHECK(strstr(fake.out, "  \"config\": {\n    \"x\": 1\n  }\n") && !strstr(fake.out, "\"info\""));
+	RUN_OK("info", "-o", "table");
+	CHECK_STR(fake.out, "CONDITION           STATUS              REASON              MESSAGE\n"
+			    "RuntimeReady        true                                    \n"
+			    "NetworkReady        false               NoCNI               none\n");
+	stop();
+}
+
+TEST(events_as_lines)
+{
+	start();
+	set_answer("GetContainerEvents",
+		   "{\"containerId\":\"" ID_A "\",\"containerEventType\":2,\"createdAt\":\"1700000000000000001\","
+		   "\"podSandboxStatus\":{\"metadata\":{\"name\":\"web-0\",\"namespace\":\"default\"}}}");
+	RUN_OK("events", "-o", "table");
+	CHECK_STR(fake.out, "2023-11-14T22:13:20.000000001Z  CONTAINER_STOPPED_EVENT  aaaa456789abc  default/web-0\n");
+	stop();
+}
+
+TEST(runtime_version_and_config)
+{
+	start();
+	set_answer("Version", "{\"version\":\"0.1.0\",\"runtimeName\":\"crisp\",\"runtimeVersion\":\"1\",\"runtimeApiVersion\":\"v1\"}");
+	set_answer("RuntimeConfig", "{\"linux\":{\"cgroupDriver\":\"CGROUPFS\"}}");
+	RUN_OK("runtime-version");
+	CHECK_STR(fake.out, "Version:  0.1.0\nRuntimeName:  crisp\nRuntimeVersion:  1\nRuntimeApiVersion:  v1\n");
+	RUN_OK("runtime-config");
+	CHECK_STR(fake.out, "{\n  \"linux\": {\n    \"cgroupDriver\": \"CGROUPFS\"\n  }\n}\n");
+	stop();
+}
+
+/* ---- logs ------------------------------------------------------------------------------------ */
+
+static const char log_lines[] = "2023-11-14T22:13:20.000000001Z stdout F one\n"
+				"2023-11-14T22:13:21.5Z stderr F oops\n"
+				"2023-11-14T22:13:22Z stdout P two-\n"
+				"2023-11-14T22:13:22Z stdout F part\n"
+				"2023-11-14T23:13:23+01:00 stdout F three\n";
+
+static void answer_log(const char *path, int state)
+{
+	set_answer("ContainerStatus", "{\"status\":{\"id\":\"" ID_A "\",\"state\":%d,\"logPath\":\"%s\"}}", state, path);
+}
+
+TEST(logs_of_both_streams)
+{
+	char path[96];
+
+	start();
+	answer_containers();
+	write_file("0.log", log_lines, path);
+	answer_log(path, 2);
+	RUN_OK("logs", "aaaa");
+	CHECK_STR(fake.out, "one\ntwo-part\nthree\n");
+	CHECK_STR(fake.err, "oops\n");
+	RUN_OK("logs", "--tail", "2", "aaaa");
+	CHECK_STR(fake.out, "part\nthree\n");
+	RUN_OK("logs", "--tail=0", "aaaa");
+	CHECK_STR(fake.out, "");
+	RUN_OK("logs", "--tail=99", "aaaa");
+	CHECK_STR(fake.out, "one\ntwo-part\nthree\n");
+	RUN_OK("logs", "-t", "aaaa");
+	CHECK_STR(fake.out, "2023-11-14T22:13:20.000000001Z one\n2023-11-14T22:13:22Z two-part\n"
+			    "2023-11-14T23:13:23+01:00 three\n");
+	RUN_OK("logs", "--since", "2023-11-14T22:13:23Z", "aaaa");
+	CHECK_STR(fake.out, "three\n");
+	RUN_OK("logs", "--since", "1h", "aaaa");
+	CHECK_STR(fake.out, "");
+	RUN_OK("logs", "--limit-bytes", "6", "aaaa");
+	CHECK_STR(fake.out, "one\n");
+	CHECK_STR(fake.err, "oo");
+	RUN_FAILS("crisp: logs: --since: \"yesterday\" is neither a duration (10m) nor a time (2006-01-02T15:04:05Z)\n", "logs",
+		  "--since", "yesterday", "aaaa");
+	unlink(path);
+	stop();
+}
+
+static void *write_and_rotate(void *arg)
+{
+	const char *path = arg;
+	char old[128];
+
+	usleep(300000);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	err_free(file_write_fd(fd, "2023-11-14T22:13:30Z stdout F late\n", 35));
+	close(fd);
+	usleep(200000);
+	snprintf(old, sizeof(old), "%s.1", path);
+	rename(path, old);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	usleep(200000);
+	err_free(file_write_fd(fd, "2023-11-14T22:13:31Z stdout F rotated\n", 38));
+	close(fd);
+	unlink(old);
+	return NULL;
+}
+
+TEST(logs_follow_through_rotation_until_the_end)
+{
+	char path[96];
+	pthread_t t;
+
+	start();
+	answer_containers();
+	write_file("0.log", log_lines, path);
+	/* Ended already: followed until the log has been silent for a moment. */
+	answer_log(path, 2);
+	pthread_create(&t, NULL, write_and_rotate, path);
+	RUN_OK("logs", "-f", "--tail", "1", "aaaa");
+	pthread_join(t, NULL);
+	CHECK_STR(fake.out, "three\nlate\nrotated\n");
+	unlink(path);
+	stop();
+}
+
+TEST(logs_malformed_lines_are_left_out_and_said)
+{
+	char path[96];
+
+	start();
+	answer_containers();
+	write_file("0.log", "garbage\n2023-11-14T22:13:20Z stdout F good\n2023-11-14T22:13:20Z stdlog F bad\n", path);
+	answer_log(path, 2);
+	CHECK_INT(run("logs", "aaaa", NULL), 1);
+	CHECK_STR(fake.out, "good\n");
+	_free_ char *want = base_printf("crisp: logs: log %s: lines that are not in CRI's format were left out\n", path);
+
+	CHECK_STR(fake.err, want);
+	unlink(path);
+	stop();
+}
+
+TEST_MAIN

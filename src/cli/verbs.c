@@ -1,0 +1,196 @@
+/* The table of client verbs: names, options and columns follow crictl. */
+#include "cli/output.h"
+
+#include <string.h>
+
+#define ALL(help)   { 'a', "all", NULL, help }
+#define QUIET       { 'q', "quiet", NULL, "print IDs only" }
+#define NO_TRUNC    { 0, "no-trunc", NULL, "do not shorten IDs" }
+#define LABEL       { 0, "label", "KEY=VALUE", "those with this label; may be repeated" }
+#define LATEST      { 'l', "latest", NULL, "the newest only" }
+#define LAST        { 'n', "last", "N", "the N newest" }
+#define NAMESPACE   { 0, "namespace", "PATTERN", "those of pods in this namespace" }
+#define CREDS       { 0, "creds", "USER[:PASSWORD]", "for the registry" }
+#define AUTH        { 0, "auth", "BASE64", "the same, as in a docker configuration" }
+#define HANDLER     { 'r', "runtime", "HANDLER", "runtime handler of the pod" }
+#define END         { 0 }
+
+static const struct cli_option output_only[] = { OUTPUT_OPTION, END };
+static const struct cli_option info_options[] = { OUTPUT_OPTION, { 'q', "quiet", NULL, "status only" }, END };
+static const struct cli_option pods_options[] = {
+	{ 0, "id", "PREFIX", "those whose ID begins so" },
+	LABEL, LAST, LATEST,
+	{ 0, "name", "PATTERN", "those whose name matches" },
+	NAMESPACE, NO_TRUNC, OUTPUT_OPTION, QUIET,
+	{ 's', "state", "ready|notready", "those in this state" },
+	END,
+};
+static const struct cli_option ps_options[] = {
+	ALL("ended ones too"),
+	{ 0, "id", "PREFIX", "those whose ID begins so" },
+	{ 0, "image", "IMAGE", "those of this image" },
+	LABEL, LAST, LATEST,
+	{ 0, "name", "PATTERN", "those whose name matches" },
+	NAMESPACE, NO_TRUNC, OUTPUT_OPTION,
+	{ 'p', "pod", "PREFIX", "those of this pod" },
+	QUIET,
+	{ 's', "state", "STATE", "those created, running, exited or unknown" },
+	END,
+};
+static const struct cli_option images_options[] = {
+	{ 0, "digests", NULL, "show digests" },
+	NO_TRUNC, OUTPUT_OPTION,
+	{ 0, "pinned", NULL, "show which are never collected" },
+	QUIET,
+	{ 'v', "verbose", NULL, "all that is known, not as a table" },
+	END,
+};
+static const struct cli_option pull_options[] = {
+	{ 'a', "annotation", "KEY=VALUE", "of the image; may be repeated" },
+	AUTH, CREDS,
+	{ 0, "pod-config", "POD.json", "the pod that it is for" },
+	END,
+};
+static const struct cli_option rmi_options[] = {
+	ALL("all images that are not pinned"),
+	{ 'q', "prune", NULL, "those that no container uses" },
+	END,
+};
+static const struct cli_option runp_options[] = { HANDLER, END };
+static const struct cli_option rmp_options[] = {
+	ALL("all pods"),
+	{ 'f', "force", NULL, "stop it first if it is running" },
+	END,
+};
+static const struct cli_option create_options[] = {
+	AUTH, CREDS,
+	{ 0, "with-pull", NULL, "pull the image first" },
+	END,
+};
+static const struct cli_option run_options[] = {
+	AUTH, CREDS,
+	{ 0, "no-pull", NULL, "do not pull the image first" },
+	HANDLER, END,
+};
+static const struct cli_option stop_options[] = {
+	{ 't', "timeout", "SECONDS", "between the stop signal and the end (0)" },
+	END,
+};
+static const struct cli_option rm_options[] = {
+	ALL("all containers"),
+	{ 'f', "force", NULL, "stop it first if it is running" },
+	END,
+};
+static const struct cli_option logs_options[] = {
+	{ 'f', "follow", NULL, "go on until the container ends" },
+	{ 0, "limit-bytes", "N", "no more than this" },
+	{ 'p', "previous", NULL, "of the attempt before" },
+	{ 'r', "reopen", NULL, "only make the runtime open its log file again" },
+	{ 0, "since", "TIME", "from then on: 10m, 2006-01-02T15:04:05Z" },
+	{ 0, "tail", "N", "the last N lines" },
+	{ 't', "timestamps", NULL, "with the time of each line" },
+	END,
+};
+static const struct cli_option exec_options[] = {
+	{ 'i', "interactive", NULL, "pass standard input on" },
+	{ 's', "sync", NULL, "by ExecSync: no input, output when it ended" },
+	{ 't', "tty", NULL, "with a terminal" },
+	END,
+};
+static const struct cli_option attach_options[] = {
+	{ 'i', "stdin", NULL, "pass standard input on" },
+	{ 't', "tty", NULL, "the container has a terminal" },
+	END,
+};
+static const struct cli_option stats_options[] = {
+	ALL("those without usage too"),
+	{ 0, "id", "PREFIX", "of this one" },
+	LABEL, NO_TRUNC, OUTPUT_OPTION,
+	{ 'p', "pod", "PREFIX", "those of this pod" },
+	{ 's', "seconds", "SECONDS", "between two samples (1)" },
+	{ 'w', "watch", NULL, "again and again" },
+	END,
+};
+static const struct cli_option statsp_options[] = {
+	{ 0, "id", "PREFIX", "of this one" },
+	LABEL, NO_TRUNC, OUTPUT_OPTION,
+	{ 's', "seconds", "SECONDS", "between two samples (1)" },
+	{ 'w', "watch", NULL, "again and again" },
+	END,
+};
+static const struct cli_option update_options[] = {
+	{ 0, "cpu-period", "MICROSECONDS", "" },
+	{ 0, "cpu-quota", "MICROSECONDS", "" },
+	{ 0, "cpu-share", "N", "" },
+	{ 0, "cpuset-cpus", "LIST", "" },
+	{ 0, "cpuset-mems", "LIST", "" },
+	{ 0, "memory", "BYTES", "limit" },
+	{ 0, "memory-swap", "BYTES", "limit of memory and swap" },
+	{ 0, "unified", "FILE=VALUE", "a cgroup v2 file; may be repeated" },
+	END,
+};
+
+const struct cli_verb cli_verbs[] = {
+	{ "pods", "list pods", "", pods_options, cli_pods, 0, 0, 0 },
+	{ "ps", "list containers", "", ps_options, cli_ps, 0, 0, 0 },
+	{ "images", "list images", "[NAME]", images_options, cli_images, 0, 1, 0 },
+	{ "inspectp", "show a pod", "POD...", output_only, cli_inspectp, 1, -1, 0 },
+	{ "inspect", "show a container", "CONTAINER...", output_only, cli_inspect, 1, -1, 0 },
+	{ "inspecti", "show an image", "IMAGE...", output_only, cli_inspecti, 1, -1, 0 },
+	{ "logs", "print a container's log", "CONTAINER", logs_options, cli_logs, 1, 1, 0 },
+	{ "exec", "run a command in a container", "CONTAINER COMMAND...", exec_options, cli_exec, 2, -1, CLI_REST_IS_COMMAND },
+	{ "attach", "attach to a container", "CONTAINER", attach_options, cli_attach, 1, 1, 0 },
+	{ "port-forward", "forward local ports to a pod", "POD [LOCAL:]REMOTE...", NULL, cli_port_forward, 2, -1, 0 },
+	{ "stats", "usage of containers", "[CONTAINER]", stats_options, cli_stats, 0, 1, 0 },
+	{ "statsp", "usage of pods", "[POD]", statsp_options, cli_statsp, 0, 1, 0 },
+	{ "events", "print what happens to containers, as it happens", "", output_only, cli_events, 0, 0, 0 },
+	{ "info", "status of the runtime", "", info_options, cli_info, 0, 0, 0 },
+	{ "imagefsinfo", "usage of the file systems for images", "", output_only, cli_imagefsinfo, 0, 0, 0 },
+	{ "runtime-version", "the version that the runtime on the socket answers with", "", NULL, cli_version, 0, 0, 0 },
+	{ "runtime-config", "the cgroup driver", "", output_only, cli_runtime_config, 0, 0, 0 },
+	{ "metricsp", "metrics of pods", "", output_only, cli_metricsp, 0, 0, 0 },
+	{ "metricdescs", "what the metrics mean", "", output_only, cli_metricdescs, 0, 0, 0 },
+	{ "pull", "pull an image", "IMAGE", pull_options, cli_pull, 1, 1, 0 },
+	{ "rmi", "remove images", "[IMAGE...]", rmi_options, cli_rmi, 0, -1, 0 },
+	{ "runp", "run a pod", "POD.json", runp_options, cli_runp, 1, 1, 0 },
+	{ "stopp", "stop pods", "POD...", NULL, cli_stopp, 1, -1, 0 },
+	{ "rmp", "remove pods", "[POD...]", rmp_options, cli_rmp, 0, -1, 0 },
+	{ "create", "create a container", "POD CONTAINER.json POD.json", create_options, cli_create, 3, 3, 0 },
+	{ "start", "start containers", "CONTAINER...", NULL, cli_start, 1, -1, 0 },
+	{ "run", "run a pod with one container", "CONTAINER.json POD.json", run_options, cli_run, 2, 2, 0 },
+	{ "update", "change a container's limits", "CONTAINER...", update_options, cli_update, 1, -1, 0 },
+	{ "stop", "stop containers", "CONTAINER...", stop_options, cli_stop, 1, -1, 0 },
+	{ "rm", "remove containers", "[CONTAINER...]", rm_options, cli_rm, 0, -1, 0 },
+	{ "completion", "print a completion script for bash", "", NULL, cli_completion, 0, 0, 0 },
+	{ 0 },
+};
+
+/* ---- completion ------------------------------------------------------------------------------ */
+
+struct err *cli_completion(_unused_ struct cli *c)
+{
+	_buf_ struct buf b = BUF_INIT;
+
+	buf_puts(&b, "_crisp()\n{\n\tlocal verb=${COMP_WORDS[1]} word=${COMP_WORDS[COMP_CWORD]} words=\n"
+		     "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\twords='");
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		buf_printf(&b, "%s%s", v == cli_verbs ? "" : " ", v->name);
+	buf_puts(&b, "'\n\telse\n\t\tcase $verb in\n");
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		if (!v->options)
+			continue;
+		buf_printf(&b, "\t\t%s) words='", v->name);
+		for (const struct cli_option *o = v->options; o->name; o++)
+			buf_printf(&b, "%s--%s", o == v->options ? "" : " ", o->name);
+		buf_puts(&b, "' ;;\n");
+	}
+	/* Arguments: IDs, as the runtime knows them. */
+	buf_puts(&b, "\t\tesac\n\t\tcase $word:$verb in\n\t\t-*) ;;\n"
+		     "\t\t*:inspectp|*:stopp|*:rmp|*:statsp|*:port-forward|*:create) words=$(crisp pods -q 2>/dev/null) ;;\n"
+		     "\t\t*:inspecti|*:rmi) words=$(crisp images -q 2>/dev/null) ;;\n"
+		     "\t\t*:inspect|*:logs|*:exec|*:attach|*:stats|*:start|*:stop|*:rm|*:update) "
+		     "words=$(crisp ps -aq 2>/dev/null) ;;\n"
+		     "\t\tesac\n\tfi\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}\n"
+		     "complete -o default -F _crisp crisp\n");
+	return output_text(&b);
+}
