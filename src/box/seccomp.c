@@ -42,19 +42,23 @@ struct emitter {
 };
 
 /* 32-bit x86 multiplexes these two families through one call each; whoever forbids socket(2) means
- * socketcall(2) with SYS_SOCKET too. The first argument tells which. */
+ * socketcall(2) with SYS_SOCKET too. The first argument tells which. Since Linux 4.3 and 5.1 most have a number of their
+ * own beside (0: none), which libseccomp does not give. */
 static const struct {
 	const char *name;
-	unsigned int nr, call;
+	unsigned int nr, call, own;
 } multiplexed[] = {
-	{ "socket", 102, 1 },	    { "bind", 102, 2 },	       { "connect", 102, 3 },	  { "listen", 102, 4 },
-	{ "accept", 102, 5 },	    { "getsockname", 102, 6 }, { "getpeername", 102, 7 }, { "socketpair", 102, 8 },
-	{ "send", 102, 9 },	    { "recv", 102, 10 },       { "sendto", 102, 11 },	  { "recvfrom", 102, 12 },
-	{ "shutdown", 102, 13 },    { "setsockopt", 102, 14 }, { "getsockopt", 102, 15 }, { "sendmsg", 102, 16 },
-	{ "recvmsg", 102, 17 },	    { "accept4", 102, 18 },    { "recvmmsg", 102, 19 },	  { "sendmmsg", 102, 20 },
-	{ "semop", 117, 1 },	    { "semget", 117, 2 },      { "semctl", 117, 3 },	  { "semtimedop", 117, 4 },
-	{ "msgsnd", 117, 11 },	    { "msgrcv", 117, 12 },     { "msgget", 117, 13 },	  { "msgctl", 117, 14 },
-	{ "shmat", 117, 21 },	    { "shmdt", 117, 22 },      { "shmget", 117, 23 },	  { "shmctl", 117, 24 },
+	{ "socket", 102, 1, 359 }, { "bind", 102, 2, 361 }, { "connect", 102, 3, 362 },
+	{ "listen", 102, 4, 363 }, { "accept", 102, 5, 0 }, { "getsockname", 102, 6, 367 },
+	{ "getpeername", 102, 7, 368 }, { "socketpair", 102, 8, 360 }, { "send", 102, 9, 0 },
+	{ "recv", 102, 10, 0 }, { "sendto", 102, 11, 369 }, { "recvfrom", 102, 12, 371 },
+	{ "shutdown", 102, 13, 373 }, { "setsockopt", 102, 14, 366 }, { "getsockopt", 102, 15, 365 },
+	{ "sendmsg", 102, 16, 370 }, { "recvmsg", 102, 17, 372 }, { "accept4", 102, 18, 364 },
+	{ "recvmmsg", 102, 19, 337 }, { "sendmmsg", 102, 20, 345 }, { "semop", 117, 1, 0 },
+	{ "semget", 117, 2, 393 }, { "semctl", 117, 3, 394 }, { "semtimedop", 117, 4, 0 },
+	{ "msgsnd", 117, 11, 400 }, { "msgrcv", 117, 12, 401 }, { "msgget", 117, 13, 399 },
+	{ "msgctl", 117, 14, 402 }, { "shmat", 117, 21, 397 }, { "shmdt", 117, 22, 398 },
+	{ "shmget", 117, 23, 395 }, { "shmctl", 117, 24, 396 },
 };
 
 static void emit(struct emitter *e, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
@@ -87,6 +91,12 @@ static void add_multiplexed(struct arena *a, struct table *t, const struct oci_s
 	for (size_t i = 0; i < ARRAY_LEN(multiplexed); i++) {
 		if (strcmp(multiplexed[i].name, name) != 0)
 			continue;
+		if (multiplexed[i].own)
+			add_entry(a, t, &(struct entry){ .nr = multiplexed[i].own, .rule = r, .args = r->args,
+							 .n_args = r->n_args });
+		/* The other arguments of a multiplexed call lie behind a pointer, where no filter can look. */
+		if (r->n_args)
+			return;
 		struct oci_seccomp_arg arg = { .value = multiplexed[i].call, .op = SECCOMP_OP_EQ };
 		struct entry e = {
 			.nr = multiplexed[i].nr, .rule = r, .args = arena_memdup(a, &arg, sizeof(arg)), .n_args = 1,
@@ -107,8 +117,7 @@ static void collect(struct arena *a, const struct oci_seccomp *s, uint32_t arch,
 			if (nr >= 0)
 				add_entry(a, t, &(struct entry){ .nr = (uint32_t)nr, .rule = r, .args = r->args,
 								 .n_args = r->n_args });
-			/* Their other arguments lie behind a pointer, where no filter can look. */
-			if (arch == SCMP_ARCH_X86 && !r->n_args)
+			if (arch == SCMP_ARCH_X86)
 				add_multiplexed(a, t, r, r->names[j]);
 		}
 	}

@@ -71,9 +71,10 @@ static void put_conditional(struct build *b, yyjson_mut_val *rules)
 
 	for (size_t i = 0; i < ARRAY_LEN(personalities); i++)
 		put_rule(b, rules, "personality", 0, &(struct condition){ "SCMP_CMP_EQ", 0, personalities[i], 0 });
-	/* vsock leads out of a virtual machine to its host. */
+	/* vsock leads out of a virtual machine to its host. The kernel looks at the lower half of the argument, so the
+	 * refusal does too, and comes first. */
+	put_rule(b, rules, "socket", EPERM, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, UINT32_MAX, AF_VSOCK });
 	put_rule(b, rules, "socket", 0, &(struct condition){ "SCMP_CMP_NE", 0, AF_VSOCK, 0 });
-	put_rule(b, rules, "socket", EPERM, &(struct condition){ "SCMP_CMP_EQ", 0, AF_VSOCK, 0 });
 	if (b->caps >> CAP_SYS_ADMIN & 1) {
 		put_rule(b, rules, "clone clone3 unshare", 0, NULL);
 		return;
