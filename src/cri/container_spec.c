@@ -164,15 +164,35 @@ static struct err *image_volumes(struct rpc *r, const struct image_config *image
 
 /* ---- namespaces, profile ------------------------------------------------------------------------ */
 
-static struct err *pid_namespace(struct rpc *r, const struct container *c, const char **ret)
+/* In a pod that shares no PID namespace "the pod's" is the container's own, as with the other runtimes. */
+static void own_pid_namespace(struct rpc *r, Runtime__V1__ContainerConfig *config)
 {
-	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
+	static const Runtime__V1__LinuxContainerConfig no_linux = RUNTIME__V1__LINUX_CONTAINER_CONFIG__INIT;
+	static const Runtime__V1__LinuxContainerSecurityContext no_sc =
+		RUNTIME__V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+	static const Runtime__V1__NamespaceOption no_ns = RUNTIME__V1__NAMESPACE_OPTION__INIT;
+	const Runtime__V1__LinuxContainerConfig *l = config->linux ? config->linux : &no_linux;
+	const Runtime__V1__LinuxContainerSecurityContext *sc = l->security_context ? l->security_context : &no_sc;
+	const Runtime__V1__NamespaceOption *ns = sc->namespace_options ? sc->namespace_options : &no_ns;
+
+	config->linux = arena_memdup(&r->arena, l, sizeof(*l));
+	config->linux->security_context = arena_memdup(&r->arena, sc, sizeof(*sc));
+	config->linux->security_context->namespace_options = arena_memdup(&r->arena, ns, sizeof(*ns));
+	config->linux->security_context->namespace_options->pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
+}
+
+static struct err *pid_namespace(struct rpc *r, const struct container *c, Runtime__V1__ContainerConfig *config,
+				 const char **ret)
+{
+	const Runtime__V1__LinuxContainerConfig *l = config->linux;
 	const Runtime__V1__NamespaceOption *ns = l && l->security_context ? l->security_context->namespace_options : NULL;
 	struct container *target;
 
 	*ret = NULL;
 	if (!ns || ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD) {
 		*ret = c->pod->ns_pid;
+		if (!*ret)
+			own_pid_namespace(r, config);
 		return NULL;
 	}
 	if (ns->pid != RUNTIME__V1__NAMESPACE_MODE__TARGET)
@@ -257,7 +277,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.apparmor = s->apparmor,
 	};
 
-	TRY(pid_namespace(r, c, &in.ns_pid));
+	TRY(pid_namespace(r, c, &config, &in.ns_pid));
 	TRY(seccomp_profile(r, c, &in.seccomp_profile));
 	TRY(image_volumes(r, &ic, &config, root, root_path, sc && sc->readonly_rootfs, &in));
 	TRY(devices_collect(&r->arena, &config, &in));
