@@ -9,27 +9,57 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 
-#define BATCH_IOV  512
-#define HEAD_MAX   (CLOCK_TEXT_MAX + 16)
-#define NOTE_MAX   256
+#define OUT_MAX  KIB(32)    /* bytes in one write(2) */
+#define HEAD_MAX (CLOCK_TEXT_MAX + 16)
 
-/* Entries on their way into one writev(2). All of them carry the time of the read that brought them. */
+/* Entries on their way to the file; all of them carry the time of the read that brought them. They are
+ * copied together: for lines of the usual length that is half the cost of a writev(2) of their parts. */
+_Static_assert(OUT_MAX >= HEAD_MAX + CRILOG_PIECE_MAX + 1, "an entry fits");
+
 struct batch {
 	struct crilog *log;
-	size_t n;
 	size_t head_len;
 	uint64_t noted;          /* of log->lost, by the note at the front */
 	char full[HEAD_MAX], part[HEAD_MAX];
-	char note[NOTE_MAX];
-	struct iovec iov[BATCH_IOV];
 };
 
-static void batch_push(struct batch *b, const char *p, size_t n)
+/* The monitor's only one, and empty between calls. */
+static char out[OUT_MAX];
+static size_t n_out;
+
+static void batch_flush(struct batch *b)
 {
+	struct crilog *l = b->log;
+	size_t at = 0;
+
+	while (at < n_out) {
+		ssize_t did = write(l->fd, out + at, n_out - at);
+
+		if (did < 0 && errno == EINTR)
+			continue;
+		if (did <= 0) {
+			l->error = did < 0 ? errno : ENOSPC;
+			l->lost += n_out - at;
+			l->lost_total += n_out - at;
+			b->noted = 0;
+			break;
+		}
+		at += (size_t)did;
+		l->torn = out[at - 1] != '\n';
+	}
+	n_out = 0;
+	l->lost -= b->noted;
+	b->noted = 0;
+}
+
+static void batch_put(struct batch *b, const char *p, size_t n)
+{
+	if (n > OUT_MAX - n_out)
+		batch_flush(b);
 	if (n)
-		b->iov[b->n++] = (struct iovec){ (void *)p, n };
+		memcpy(out + n_out, p, n);
+	n_out += n;
 }
 
 static void batch_begin(struct batch *b, struct crilog *l, const char *stream)
@@ -37,83 +67,39 @@ static void batch_begin(struct batch *b, struct crilog *l, const char *stream)
 	char now[CLOCK_TEXT_MAX];
 
 	b->log = l;
-	b->n = 0;
 	b->noted = 0;
 	clock_format(clock_wall_ns(), now);
 	b->head_len = (size_t)snprintf(b->full, sizeof(b->full), "%s %s F ", now, stream);
 	memcpy(b->part, b->full, b->head_len + 1);
 	b->part[b->head_len - 2] = 'P';
 	if (l->torn)
-		batch_push(b, "\n", 1);
+		batch_put(b, "\n", 1);
 	if (!l->lost)
 		return;
-	int n = snprintf(b->note, sizeof(b->note),
-			 "%s stderr F crisp: %llu bytes of this log could not be written: %s\n", now,
-			 (unsigned long long)l->lost, strerror(l->error));
-
-	batch_push(b, b->note, MIN((size_t)n, sizeof(b->note) - 1));
+	n_out += (size_t)snprintf(out + n_out, OUT_MAX - n_out,
+				  "%s stderr F crisp: %llu bytes of this log could not be written: %s\n", now,
+				  (unsigned long long)l->lost, strerror(l->error));
 	b->noted = l->lost;
 }
 
-/* Drops the first *did* bytes of what *iov* describes; returns the last of them. */
-static char advance(struct iovec **iov, size_t *n, size_t did)
+/* One entry: what is held, then *p*. *end*: a newline where *p* does not bring its own. */
+static void batch_entry(struct batch *b, const char *head, struct crilog_stream *s, const char *p, size_t n, bool end)
 {
-	char last = '\n';
-
-	while (did > 0) {
-		struct iovec *v = *iov;
-		size_t part = MIN(did, v->iov_len);
-
-		last = ((char *)v->iov_base)[part - 1];
-		v->iov_base = (char *)v->iov_base + part;
-		v->iov_len -= part;
-		did -= part;
-		if (v->iov_len == 0) {
-			++*iov;
-			--*n;
-		}
-	}
-	return last;
-}
-
-static void batch_flush(struct batch *b)
-{
-	struct crilog *l = b->log;
-	struct iovec *iov = b->iov;
-	size_t n = b->n;
-
-	b->n = 0;
-	while (n > 0) {
-		ssize_t did = writev(l->fd, iov, (int)n);
-
-		if (did < 0 && errno == EINTR)
-			continue;
-		if (did > 0) {
-			l->torn = advance(&iov, &n, (size_t)did) != '\n';
-			continue;
-		}
-		l->error = did < 0 ? errno : ENOSPC;
-		for (size_t i = 0; i < n; i++) {
-			l->lost += iov[i].iov_len;
-			l->lost_total += iov[i].iov_len;
-		}
-		b->noted = 0;
-		return;
-	}
-	l->lost -= b->noted;
-	b->noted = 0;
-}
-
-/* One entry: what is held, then *p*. *end*: "\n" where *p* does not bring its own. */
-static void batch_entry(struct batch *b, const char *head, struct crilog_stream *s, const char *p, size_t n,
-			const char *end)
-{
-	if (b->n + 4 > BATCH_IOV)
+	if (b->head_len + s->n_held + n + 1 > OUT_MAX - n_out)
 		batch_flush(b);
-	batch_push(b, head, b->head_len);
-	batch_push(b, s->held, s->n_held);
-	batch_push(b, p, n);
-	batch_push(b, end, strlen(end));
+	char *to = out + n_out;
+
+	memcpy(to, head, b->head_len);
+	to += b->head_len;
+	if (s->n_held)
+		memcpy(to, s->held, s->n_held);
+	to += s->n_held;
+	if (n)
+		memcpy(to, p, n);
+	to += n;
+	if (end)
+		*to++ = '\n';
+	n_out = (size_t)(to - out);
 	s->n_held = 0;
 }
 
@@ -129,18 +115,17 @@ void crilog_write(struct crilog *l, struct crilog_stream *s, const char *p, size
 		const char *end = n ? memchr(p, '\n', MIN(n, room + 1)) : NULL;
 
 		if (end) {
-			batch_entry(&b, b.full, s, p, (size_t)(end + 1 - p), "");
+			batch_entry(&b, b.full, s, p, (size_t)(end + 1 - p), false);
 			n -= (size_t)(end + 1 - p);
 			p = end + 1;
 		} else if (n > room) {
-			batch_entry(&b, b.part, s, p, room, "\n");
+			batch_entry(&b, b.part, s, p, room, true);
 			p += room;
 			n -= room;
 		} else {
 			break;
 		}
 	}
-	/* Before the rest is held: what was held may still be part of the batch. */
 	batch_flush(&b);
 	if (n)
 		memcpy(s->held + s->n_held, p, n);
@@ -154,7 +139,7 @@ void crilog_flush(struct crilog *l, struct crilog_stream *s)
 	if (l->fd < 0 || s->n_held == 0)
 		return;
 	batch_begin(&b, l, s->name);
-	batch_entry(&b, b.part, s, NULL, 0, "\n");
+	batch_entry(&b, b.part, s, NULL, 0, true);
 	batch_flush(&b);
 }
 
@@ -166,10 +151,10 @@ void crilog_note(struct crilog *l, const char *text)
 	if (l->fd < 0)
 		return;
 	batch_begin(&b, l, s.name);
-	batch_push(&b, b.full, b.head_len);
-	batch_push(&b, "crisp: ", 7);
-	batch_push(&b, text, strlen(text));
-	batch_push(&b, "\n", 1);
+	batch_put(&b, b.full, b.head_len);
+	batch_put(&b, "crisp: ", 7);
+	batch_put(&b, text, MIN(strlen(text), CRILOG_PIECE_MAX));
+	batch_put(&b, "\n", 1);
 	batch_flush(&b);
 }
 

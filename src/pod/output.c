@@ -125,6 +125,9 @@ static int64_t stream_tick(struct monitor *m, unsigned i, unsigned w, int64_t no
 	struct stream *s = &c->out[w];
 	int64_t next = CLOCK_NEVER;
 
+	/* Its rest may be there already, when it is we that were slow. */
+	if (s->held_ns && now >= s->held_ns + MONITOR_HOLD_NS)
+		mon_output_ready(m, i, w);
 	if (s->held_ns && now >= s->held_ns + MONITOR_HOLD_NS) {
 		crilog_flush(&c->log, &s->log);
 		s->held_ns = 0;

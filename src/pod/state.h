@@ -20,7 +20,7 @@
 
 #define MONITOR_JOBS_MAX    64                /* forked helpers at once */
 #define MONITOR_ORPHANS_MAX 32                /* ended children not yet known by a job's report */
-#define MONITOR_READ_MAX    KIB(64)           /* of output at once */
+#define MONITOR_READ_MAX    KIB(32)           /* of output at once */
 #define MONITOR_SINK_MAX    KIB(16)           /* the same while somebody is attached: what a slow reader can owe */
 #define MONITOR_STALL_NS    (10 * NS_PER_S)   /* an attached reader may hold a container's output up this long */
 #define MONITOR_HOLD_NS     (200 * NS_PER_MS) /* an unfinished line is written as it is after this time */
