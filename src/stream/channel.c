@@ -23,7 +23,7 @@ void channel_free(struct channel *c)
 	loop_free(&c->session->server->loop, c);
 }
 
-bool session_open(struct session *s, uint32_t id, const struct channel_ask *a)
+bool session_open_channel(struct session *s, uint32_t id, const struct channel_ask *a)
 {
 	if (s->n_channels >= STREAM_CHANNELS_MAX)
 		return false;

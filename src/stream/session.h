@@ -12,8 +12,8 @@
  * 64 KiB out and two chunks a sink, and nothing while idle.
  * Whatever fails marks the session `broken`; session_settle(), with which every handler ends, does the rest.
  */
-#ifndef CRISP_SESSION_H
-#define CRISP_SESSION_H
+#ifndef CRISP_STREAM_SESSION_H
+#define CRISP_STREAM_SESSION_H
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -191,7 +191,7 @@ void channel_reset(struct channel *c);
 void channel_free(struct channel *c);
 
 /* For framings: what the client did. */
-bool session_open(struct session *s, uint32_t id, const struct channel_ask *a);
+bool session_open_channel(struct session *s, uint32_t id, const struct channel_ask *a);
 struct channel *session_channel(struct session *s, uint32_t id);
 void session_data(struct session *s, uint32_t id, const char *p, size_t n, bool fin);
 void session_reset(struct session *s, uint32_t id);

@@ -11,7 +11,7 @@ static void stream_opened(struct session *s, const struct spdy_event *e)
 	struct channel_ask a = { .type = spdy_header(e, "streamtype"), .port = spdy_header(e, "port"),
 				 .request = spdy_header(e, "requestid") };
 	_buf_ struct buf b = BUF_INIT;
-	bool ok = session_open(s, e->id, &a);
+	bool ok = session_open_channel(s, e->id, &a);
 
 	if (ok)
 		spdy_reply(&s->spdy, &b, e->id);
