@@ -7,13 +7,13 @@
 
 struct inflate {
 	struct inflate_source source;
-	const struct inflate_codec *codec;   /* NULL: not compressed */
+	const struct inflate_codec *codec; /* NULL: not compressed */
 	void *state;
-	bool begun, ended;         /* ended: the source */
-	bool between;              /* the input may end here */
-	unsigned idle;             /* rounds without a byte in or out */
+	bool begun, ended; /* ended: the source */
+	bool between;	   /* the input may end here */
+	unsigned idle;	   /* rounds without a byte in or out */
 	uint64_t total_in, total_out, max;
-	const unsigned char *in;   /* what of the buffer has not been taken */
+	const unsigned char *in; /* what of the buffer has not been taken */
 	size_t n_in;
 	unsigned char buffer[IN_BUFFER];
 };
@@ -53,7 +53,8 @@ static bool is_zstd(const unsigned char *p)
 	uint32_t magic;
 
 	memcpy(&magic, p, sizeof(magic));
-	return magic == 0xFD2FB528 || (magic & 0xFFFFFFF0) == 0x184D2A50;   /* RFC 8878: a frame, a skippable one */
+	return magic == 0xFD2FB528 ||
+	       (magic & 0xFFFFFFF0) == 0x184D2A50; /* RFC 8878: a frame, a skippable one */
 }
 
 /* Reads as much as it takes to tell the format. */
@@ -72,7 +73,7 @@ static struct err *begin(struct inflate *i)
 	else if (i->n_in >= 4 && is_zstd(i->in))
 		i->codec = &inflate_zstd;
 	if (i->codec)
-		i->state = i->codec->new();
+		i->state = i->codec->new ();
 	i->begun = true;
 	return NULL;
 }
@@ -120,7 +121,8 @@ static struct err *decode(struct inflate *i, struct inflate_io *io)
 static struct err *check_limits(const struct inflate *i)
 {
 	if (i->total_out > i->max)
-		return err_new(ERR_EXHAUSTED, "more than %llu bytes uncompressed", (unsigned long long)i->max);
+		return err_new(ERR_EXHAUSTED, "more than %llu bytes uncompressed",
+			       (unsigned long long)i->max);
 	if (i->total_out > INFLATE_RATIO_FLOOR && i->total_out / INFLATE_RATIO_MAX > i->total_in)
 		return err_new(ERR_EXHAUSTED, "%llu bytes have become more than %d times as many",
 			       (unsigned long long)i->total_in, INFLATE_RATIO_MAX);
@@ -129,7 +131,7 @@ static struct err *check_limits(const struct inflate *i)
 
 struct err *inflate_read(struct inflate *i, void *to, size_t max, size_t *ret_n)
 {
-	struct inflate_io io = { .out = to, .n_out = max };
+	struct inflate_io io = {.out = to, .n_out = max};
 
 	if (!i->begun)
 		TRY(begin(i));

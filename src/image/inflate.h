@@ -9,9 +9,9 @@
 
 #include "base/err.h"
 
-#define INFLATE_TOTAL_MAX   (UINT64_C(128) << 30)  /* bytes that come out, whatever the caller allows */
+#define INFLATE_TOTAL_MAX (UINT64_C(128) << 30) /* bytes that come out, whatever the caller allows */
 /* What is inflated more than this much, and is more than a gibibyte, is a bomb. gzip reaches 1,032. */
-#define INFLATE_RATIO_MAX   2000
+#define INFLATE_RATIO_MAX 2000
 #define INFLATE_RATIO_FLOOR (UINT64_C(1) << 30)
 /* zstd's window, which is memory: what `zstd -d` takes without --long, 128 MiB. */
 #define INFLATE_ZSTD_WINDOW_LOG 27
@@ -38,6 +38,6 @@ static inline void inflate_free_p(struct inflate **i)
  * ERR_EXHAUSTED: a limit. */
 struct err *inflate_read(struct inflate *i, void *to, size_t max, size_t *ret_n) _must_check_;
 
-uint64_t inflate_total(const struct inflate *i);   /* bytes that have come out */
+uint64_t inflate_total(const struct inflate *i); /* bytes that have come out */
 
 #endif

@@ -11,7 +11,7 @@ struct gzip {
 static void start_member(struct gzip *g)
 {
 	isal_inflate_reset(&g->isal);
-	g->isal.crc_flag = ISAL_GZIP;   /* header and trailer are read and checked too */
+	g->isal.crc_flag = ISAL_GZIP; /* header and trailer are read and checked too */
 	g->where = IN_MEMBER;
 }
 
@@ -60,9 +60,10 @@ static struct err *gzip_run(void *state, struct inflate_io *io, bool *ret_betwee
 		TRY(run_between(g, io));
 	if (g->where == IN_MEMBER) {
 		struct inflate_state *s = &g->isal;
-		uint32_t n_in = (uint32_t)MIN(io->n_in, KIB(1024)), n_out = (uint32_t)MIN(io->n_out, KIB(1024));
+		uint32_t n_in = (uint32_t)MIN(io->n_in, KIB(1024)),
+			 n_out = (uint32_t)MIN(io->n_out, KIB(1024));
 
-		s->next_in = (uint8_t *)(uintptr_t)io->in;   /* igzip only reads it */
+		s->next_in = (uint8_t *)(uintptr_t)io->in; /* igzip only reads it */
 		s->avail_in = n_in;
 		s->next_out = io->out;
 		s->avail_out = n_out;
@@ -81,4 +82,4 @@ static struct err *gzip_run(void *state, struct inflate_io *io, bool *ret_betwee
 	return NULL;
 }
 
-const struct inflate_codec inflate_gzip = { "gzip", gzip_new, free, gzip_run };
+const struct inflate_codec inflate_gzip = {"gzip", gzip_new, free, gzip_run};

@@ -21,10 +21,11 @@ static struct err *read_stream(void *ctx, void *to, size_t max, size_t *ret_n)
 	return NULL;
 }
 
-static struct err *inflate_all(const struct buf *in, size_t step, size_t out_step, uint64_t max, struct buf *out)
+static struct err *inflate_all(const struct buf *in, size_t step, size_t out_step, uint64_t max,
+			       struct buf *out)
 {
-	struct stream s = { in->data, in->len, step };
-	_inflate_ struct inflate *i = inflate_new((struct inflate_source){ read_stream, &s }, max);
+	struct stream s = {in->data, in->len, step};
+	_inflate_ struct inflate *i = inflate_new((struct inflate_source){read_stream, &s}, max);
 	size_t n = 0;
 
 	buf_clear(out);
@@ -66,7 +67,7 @@ static void check_same(size_t step, size_t out_step)
 
 static void check_steps(void)
 {
-	static const size_t steps[] = { 1, 3, 7, 8, 9, 100, 4096, 70000, 1 << 20 };
+	static const size_t steps[] = {1, 3, 7, 8, 9, 100, 4096, 70000, 1 << 20};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
 		check_same(steps[i], 262144);
@@ -95,17 +96,18 @@ static bool have(const char *tool)
 /* RFC 1952, by hand: "hello" in a stored block; and a zstd frame (RFC 8878) with a raw block. */
 TEST(known_bytes)
 {
-	static const char gzip[] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x05\0\xfa\xffhello\x86\xa6\x10\x36\x05\0\0\0";
+	static const char gzip[] =
+		"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x05\0\xfa\xffhello\x86\xa6\x10\x36\x05\0\0\0";
 	static const char zstd[] = "\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello";
-	struct buf in = { .data = (char *)(uintptr_t)gzip, .len = sizeof(gzip) - 1 };
+	struct buf in = {.data = (char *)(uintptr_t)gzip, .len = sizeof(gzip) - 1};
 
 	CHECK_OK(inflate_all(&in, 100, 100, 0, &out));
 	CHECK_STR(buf_text(&out), "hello");
-	in = (struct buf){ .data = (char *)(uintptr_t)zstd, .len = sizeof(zstd) - 1 };
+	in = (struct buf){.data = (char *)(uintptr_t)zstd, .len = sizeof(zstd) - 1};
 	buf_done(&out);
 	CHECK_OK(inflate_all(&in, 100, 100, 0, &out));
 	CHECK(out.len == 5 && memcmp(out.data, "hello", 5) == 0);
-	in = (struct buf){ .data = (char *)(uintptr_t)"not packed", .len = 10 };
+	in = (struct buf){.data = (char *)(uintptr_t) "not packed", .len = 10};
 	CHECK_OK(inflate_all(&in, 3, 4, 0, &out));
 	CHECK(out.len == 10 && memcmp(out.data, "not packed", 10) == 0);
 	in.len = 1;
@@ -133,14 +135,14 @@ TEST(gzip_with_name_and_many_members)
 TEST(gzip_damage_is_seen)
 {
 	load(TEXT "| gzip -n");
-	packed.data[packed.len - 6] ^= 1;   /* CRC */
+	packed.data[packed.len - 6] ^= 1; /* CRC */
 	CHECK_ERR(inflate_all(&packed, 4096, 4096, 0, &out), ERR_CORRUPT);
 	packed.data[packed.len - 6] ^= 1;
-	packed.data[packed.len - 2] ^= 1;   /* length */
+	packed.data[packed.len - 2] ^= 1; /* length */
 	CHECK_ERR(inflate_all(&packed, 4096, 4096, 0, &out), ERR_CORRUPT);
 	packed.data[packed.len - 2] ^= 1;
 	for (size_t cut = 1; cut < packed.len; cut += cut < 40 || cut > packed.len - 40 ? 1 : 997) {
-		struct buf in = { .data = packed.data, .len = packed.len - cut };
+		struct buf in = {.data = packed.data, .len = packed.len - cut};
 
 		if (in.len < 2)
 			continue;
@@ -160,7 +162,8 @@ TEST(zstd_in_any_pieces)
 	check_steps();
 	/* frames, a skippable one first (0x184D2A5E, 5 bytes) and one last, as zstd:chunked has */
 	load("printf '\\136\\052\\115\\030\\005\\000\\000\\000hello'; " TEXT
-	     " | split -b 30001 --filter='zstd -q --check'; printf '\\120\\052\\115\\030\\000\\000\\000\\000'");
+	     " | split -b 30001 --filter='zstd -q --check'; printf "
+	     "'\\120\\052\\115\\030\\000\\000\\000\\000'");
 	check_steps();
 }
 
@@ -193,8 +196,8 @@ TEST(bomb)
 		SKIP("zstd is not installed");
 	buf_done(&packed);
 	shell("head -c 1100M /dev/zero | zstd -q", &packed);
-	struct stream s = { packed.data, packed.len, 65536 };
-	_inflate_ struct inflate *i = inflate_new((struct inflate_source){ read_stream, &s }, 0);
+	struct stream s = {packed.data, packed.len, 65536};
+	_inflate_ struct inflate *i = inflate_new((struct inflate_source){read_stream, &s}, 0);
 	_free_ char *to = base_alloc(MIB(1));
 	struct err *e = NULL;
 	size_t n = MIB(1);

@@ -11,7 +11,7 @@ static void *zstd_new(void)
 
 	if (!d || ZSTD_isError(ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, INFLATE_ZSTD_WINDOW_LOG))) {
 		ZSTD_freeDStream(d);
-		return base_calloc(SIZE_MAX, 2);   /* ends the process, as any memory that cannot be had */
+		return base_calloc(SIZE_MAX, 2); /* ends the process, as any memory that cannot be had */
 	}
 	return d;
 }
@@ -23,8 +23,8 @@ static void zstd_free(void *state)
 
 static struct err *zstd_run(void *state, struct inflate_io *io, bool *ret_between)
 {
-	ZSTD_inBuffer in = { io->in, io->n_in, 0 };
-	ZSTD_outBuffer out = { io->out, io->n_out, 0 };
+	ZSTD_inBuffer in = {io->in, io->n_in, 0};
+	ZSTD_outBuffer out = {io->out, io->n_out, 0};
 	size_t left = ZSTD_decompressStream(state, &out, &in);
 
 	if (ZSTD_isError(left)) {
@@ -44,4 +44,4 @@ static struct err *zstd_run(void *state, struct inflate_io *io, bool *ret_betwee
 	return NULL;
 }
 
-const struct inflate_codec inflate_zstd = { "zstd", zstd_new, zstd_free, zstd_run };
+const struct inflate_codec inflate_zstd = {"zstd", zstd_new, zstd_free, zstd_run};

@@ -147,22 +147,23 @@ static struct err *make_entry(struct tar *t, const unsigned char *block)
 	*e = (struct tar_entry){
 		.path = choose(&t->long_path, p->path, h->path),
 		.target = choose(&t->long_target, p->target, h->target),
-		.attr = {
-			.mode = h->mode & 07777,
-			.uid = p->has_uid ? p->uid : h->uid,
-			.gid = p->has_gid ? p->gid : h->gid,
-			.mtime = p->has_mtime ? p->mtime : h->mtime,
-			.mtime_nsec = p->has_mtime ? p->mtime_nsec : 0,
-			.xattrs = p->xattrs,
-			.n_xattrs = p->n_xattrs,
-		},
+		.attr =
+			{
+				.mode = h->mode & 07777,
+				.uid = p->has_uid ? p->uid : h->uid,
+				.gid = p->has_gid ? p->gid : h->gid,
+				.mtime = p->has_mtime ? p->mtime : h->mtime,
+				.mtime_nsec = p->has_mtime ? p->mtime_nsec : 0,
+				.xattrs = p->xattrs,
+				.n_xattrs = p->n_xattrs,
+			},
 		.major = h->major,
 		.minor = h->minor,
 	};
 	TRY(choose_type(t, e->path, &e->type));
 	if (e->type != TAR_LINK && e->type != TAR_SYMLINK)
 		e->target = NULL;
-	if (e->type != TAR_FILE)   /* whatever its size says, nothing follows */
+	if (e->type != TAR_FILE) /* whatever its size says, nothing follows */
 		return NULL;
 	e->size = p->has_size ? p->size : h->size;
 	t->left = e->size;

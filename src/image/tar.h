@@ -12,10 +12,10 @@
 
 #include "store/erofs.h"
 
-#define TAR_PAX_MAX     MIB(1)         /* one extended header */
-#define TAR_NAME_MAX    EROFS_PATH_MAX /* a name or a link's target */
-#define TAR_EXTENTS_MAX 65536          /* parts of a sparse file: 1 MiB */
-#define TAR_XATTRS_MAX  256            /* extended attributes of a file */
+#define TAR_PAX_MAX MIB(1)	    /* one extended header */
+#define TAR_NAME_MAX EROFS_PATH_MAX /* a name or a link's target */
+#define TAR_EXTENTS_MAX 65536	    /* parts of a sparse file: 1 MiB */
+#define TAR_XATTRS_MAX 256	    /* extended attributes of a file */
 
 /* The next bytes, valid until the next call; *ret_n* 0: the end. */
 struct tar_source {
@@ -27,13 +27,13 @@ enum tar_type { TAR_FILE, TAR_LINK, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DIR, T
 
 struct tar_entry {
 	enum tar_type type;
-	const char *path;          /* as it stands in the archive, not cleaned */
-	const char *target;        /* of links, else NULL */
+	const char *path;   /* as it stands in the archive, not cleaned */
+	const char *target; /* of links, else NULL */
 	struct erofs_attr attr;
-	uint64_t size;             /* of a file, holes included */
-	const struct erofs_extent *extents;   /* of a sparse file, else NULL */
+	uint64_t size;			    /* of a file, holes included */
+	const struct erofs_extent *extents; /* of a sparse file, else NULL */
 	size_t n_extents;
-	uint32_t major, minor;     /* of devices */
+	uint32_t major, minor; /* of devices */
 };
 
 struct tar;

@@ -4,18 +4,30 @@
 
 /* Offsets and sizes: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar's manual, "Standard". */
 enum {
-	NAME = 0, NAME_LEN = 100,
-	MODE = 100, MODE_LEN = 8,
-	UID = 108, UID_LEN = 8,
-	GID = 116, GID_LEN = 8,
-	SIZE = 124, SIZE_LEN = 12,
-	MTIME = 136, MTIME_LEN = 12,
-	SUM = 148, SUM_LEN = 8,
+	NAME = 0,
+	NAME_LEN = 100,
+	MODE = 100,
+	MODE_LEN = 8,
+	UID = 108,
+	UID_LEN = 8,
+	GID = 116,
+	GID_LEN = 8,
+	SIZE = 124,
+	SIZE_LEN = 12,
+	MTIME = 136,
+	MTIME_LEN = 12,
+	SUM = 148,
+	SUM_LEN = 8,
 	TYPE = 156,
-	LINK = 157, LINK_LEN = 100,
+	LINK = 157,
+	LINK_LEN = 100,
 	MAGIC = 257,
-	MAJOR = 329, MINOR = 337, DEV_LEN = 8,
-	PREFIX = 345, PREFIX_LEN = 155, PREFIX_STAR_LEN = 131,
+	MAJOR = 329,
+	MINOR = 337,
+	DEV_LEN = 8,
+	PREFIX = 345,
+	PREFIX_LEN = 155,
+	PREFIX_STAR_LEN = 131,
 	STAR_MAGIC = 508,
 };
 
@@ -64,17 +76,23 @@ bool tar_number(const unsigned char *field, size_t n, int64_t *ret)
 	return true;
 }
 
+/* The sum of all bytes, those of the sum itself taken as spaces. */
 static bool checksum_ok(const unsigned char *block)
 {
-	int64_t want, is_unsigned = 0, is_signed = 0;
+	int64_t want, sum = SUM_LEN * ' ', high = 0;
 
-	for (int i = 0; i < TAR_BLOCK_SIZE; i++) {
-		unsigned char byte = i >= SUM && i < SUM + SUM_LEN ? ' ' : block[i];
-
-		is_unsigned += byte;
-		is_signed += (signed char)byte;   /* as some old tars summed */
-	}
-	return tar_number(block + SUM, SUM_LEN, &want) && (want == is_unsigned || want == is_signed);
+	if (!tar_number(block + SUM, SUM_LEN, &want))
+		return false;
+	for (int i = 0; i < SUM; i++)
+		sum += block[i];
+	for (int i = SUM + SUM_LEN; i < TAR_BLOCK_SIZE; i++)
+		sum += block[i];
+	if (sum == want)
+		return true;
+	/* Some old tars summed signed characters: each byte above 127 counted 256 less. */
+	for (int i = 0; i < TAR_BLOCK_SIZE; i++)
+		high += block[i] > 127 && (i < SUM || i >= SUM + SUM_LEN);
+	return sum - 256 * high == want;
 }
 
 static struct err *parse_u32(const unsigned char *field, size_t n, const char *what, uint32_t *ret)
@@ -106,7 +124,7 @@ static void parse_path(const unsigned char *block, struct tar_header *h)
 
 struct err *tar_header_parse(const unsigned char *block, struct tar_header *ret)
 {
-	struct tar_header h = { .type = (char)block[TYPE] };
+	struct tar_header h = {.type = (char)block[TYPE]};
 	int64_t size;
 
 	if (!checksum_ok(block))

@@ -7,10 +7,10 @@
 #define TAR_BLOCK_SIZE 512
 
 struct tar_header {
-	char path[257];            /* ustar: prefix, slash, name */
+	char path[257]; /* ustar: prefix, slash, name */
 	char target[101];
 	char type;
-	bool gnu;                  /* magic "ustar  " */
+	bool gnu; /* magic "ustar  " */
 	uint32_t mode, uid, gid, major, minor;
 	uint64_t size;
 	int64_t mtime;

@@ -9,7 +9,7 @@ void tar_pax_clear(struct tar_pax *p)
 	struct erofs_extent *extents = p->extents;
 	size_t cap = p->cap_extents;
 
-	p->n_xattrs = 0;   /* the rest of that array is not read */
+	p->n_xattrs = 0; /* the rest of that array is not read */
 	p->path = p->target = p->sparse_path = p->sparse_map = NULL;
 	p->has_size = p->has_uid = p->has_gid = p->has_mtime = false;
 	p->has_sparse_size = p->sparse_in_data = p->half_extent = false;
@@ -84,8 +84,8 @@ static struct err *set_id(const char *keyword, const char *value, size_t n, bool
 static struct err *set_text(const char *keyword, const char *value, size_t n, const char **ret)
 {
 	if (n > TAR_NAME_MAX || strlen(value) != n)
-		return err_new(ERR_INVALID, "PAX record %s is longer than %d bytes or has a NUL in it", keyword,
-			       TAR_NAME_MAX);
+		return err_new(ERR_INVALID, "PAX record %s is longer than %d bytes or has a NUL in it",
+			       keyword, TAR_NAME_MAX);
 	*ret = n ? value : NULL;
 	return NULL;
 }
@@ -98,7 +98,7 @@ static struct err *add_xattr(struct tar_pax *p, const char *name, const char *va
 		i++;
 	if (i == TAR_XATTRS_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d extended attributes", TAR_XATTRS_MAX);
-	p->xattrs[i] = (struct erofs_xattr){ name, value, n };
+	p->xattrs[i] = (struct erofs_xattr){name, value, n};
 	p->n_xattrs += i == p->n_xattrs;
 	return NULL;
 }
@@ -141,7 +141,7 @@ static struct err *set_sparse(struct tar_pax *p, const char *keyword, const char
 		p->sparse_in_data = strcmp(value, "1") == 0;
 	else if (strcmp(what, "minor") == 0 && p->sparse_in_data && strcmp(value, "0") != 0)
 		return err_new(ERR_INVALID, "sparse files of GNU format 1.%.10s are not known", value);
-	return NULL;   /* numblocks follows from the rest */
+	return NULL; /* numblocks follows from the rest */
 }
 
 static struct err *apply(struct tar_pax *p, const char *keyword, const char *value, size_t n)
@@ -162,7 +162,7 @@ static struct err *apply(struct tar_pax *p, const char *keyword, const char *val
 		return add_xattr(p, keyword + strlen("SCHILY.xattr."), value, n);
 	if (str_starts(keyword, "GNU.sparse."))
 		return set_sparse(p, keyword, value, n);
-	return NULL;   /* names, other times, comments: not needed */
+	return NULL; /* names, other times, comments: not needed */
 }
 
 /* One record at *text*; how long it is. */
@@ -172,7 +172,8 @@ static struct err *parse_record(char *text, size_t n, struct tar_pax *p, size_t 
 
 	while (digits < n && digits < 8 && text[digits] >= '0' && text[digits] <= '9')
 		len = len * 10 + (size_t)(text[digits++] - '0');
-	if (digits == 0 || digits == n || text[digits] != ' ' || len > n || len < digits + 3 || text[len - 1] != '\n')
+	if (digits == 0 || digits == n || text[digits] != ' ' || len > n || len < digits + 3 ||
+	    text[len - 1] != '\n')
 		return err_new(ERR_INVALID, "a PAX record's length is wrong");
 	char *keyword = text + digits + 1, *end = text + len - 1;
 	char *equals = memchr(keyword, '=', (size_t)(end - keyword));

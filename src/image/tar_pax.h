@@ -11,15 +11,15 @@ struct tar_pax {
 	uint64_t size;
 	uint32_t uid, gid, mtime_nsec;
 	int64_t mtime;
-	struct erofs_xattr xattrs[TAR_XATTRS_MAX];   /* SCHILY.xattr.* */
+	struct erofs_xattr xattrs[TAR_XATTRS_MAX]; /* SCHILY.xattr.* */
 	size_t n_xattrs;
 	/* GNU.sparse.*: what is sparse, in one of three ways */
-	const char *sparse_path, *sparse_map;        /* map: "offset,size,…" (0.1) */
-	bool has_sparse_size, sparse_in_data;        /* in_data: the map is before the data (1.0) */
+	const char *sparse_path, *sparse_map; /* map: "offset,size,…" (0.1) */
+	bool has_sparse_size, sparse_in_data; /* in_data: the map is before the data (1.0) */
 	uint64_t sparse_size;
-	struct erofs_extent *extents;                /* one a record (0.0); owned */
+	struct erofs_extent *extents; /* one a record (0.0); owned */
 	size_t n_extents, cap_extents;
-	bool half_extent;                            /* its size is still to come */
+	bool half_extent; /* its size is still to come */
 };
 
 void tar_pax_clear(struct tar_pax *p);

@@ -9,16 +9,16 @@
 
 struct tar {
 	struct tar_source source;
-	const unsigned char *p;    /* what the source gave and nobody has taken */
+	const unsigned char *p; /* what the source gave and nobody has taken */
 	size_t n;
-	uint64_t offset;           /* bytes taken, for errors */
-	uint64_t left;             /* of the entry's data */
-	unsigned pad;              /* after it, up to the next block */
+	uint64_t offset; /* bytes taken, for errors */
+	uint64_t left;	 /* of the entry's data */
+	unsigned pad;	 /* after it, up to the next block */
 	bool ended;
 	struct tar_header header;
 	struct tar_pax pax;
 	struct buf pax_text, long_path, long_target;
-	struct erofs_extent *extents;   /* of the entry, TAR_EXTENTS_MAX at most */
+	struct erofs_extent *extents; /* of the entry, TAR_EXTENTS_MAX at most */
 	size_t n_extents, cap_extents;
 	struct tar_entry entry;
 	unsigned char block[TAR_BLOCK_SIZE];

@@ -1,5 +1,6 @@
 /* Maps of sparse files, in GNU tar's four ways: behind the old header (type S), and in PAX as 0.0 (a pair of
- * records a part), 0.1 (one list) and 1.0 (lines in front of the data). GNU tar's manual, "Sparse Formats". */
+ * records a part), 0.1 (one list) and 1.0 (lines in front of the data). GNU tar's manual, "Sparse Formats".
+ */
 #include "image/tar_reader.h"
 
 #include <string.h>
@@ -12,7 +13,7 @@ static struct err *add(struct tar *t, uint64_t offset, uint64_t size)
 		t->cap_extents = MAX((size_t)64, t->cap_extents * 2);
 		t->extents = base_realloc(t->extents, t->cap_extents, sizeof(*t->extents));
 	}
-	t->extents[t->n_extents++] = (struct erofs_extent){ offset, size };
+	t->extents[t->n_extents++] = (struct erofs_extent){offset, size};
 	return NULL;
 }
 
@@ -25,7 +26,8 @@ static struct err *old_parts(struct tar *t, const unsigned char *at, int n)
 	for (; n > 0 && *at; n--, at += 2 * FIELD) {
 		int64_t offset, size;
 
-		if (!tar_number(at, FIELD, &offset) || !tar_number(at + FIELD, FIELD, &size) || offset < 0 || size < 0)
+		if (!tar_number(at, FIELD, &offset) || !tar_number(at + FIELD, FIELD, &size) || offset < 0 ||
+		    size < 0)
 			return err_new(ERR_INVALID, "the sparse file's map is damaged");
 		TRY(add(t, (uint64_t)offset, (uint64_t)size));
 	}
@@ -83,7 +85,7 @@ static struct err *read_list(struct tar *t, const char *text)
 struct lines {
 	struct tar *tar;
 	const unsigned char *block;
-	size_t at;   /* TAR_BLOCK_SIZE: the next block is needed */
+	size_t at; /* TAR_BLOCK_SIZE: the next block is needed */
 };
 
 static struct err *next_line(struct lines *l, uint64_t *ret)
@@ -112,7 +114,7 @@ static struct err *next_line(struct lines *l, uint64_t *ret)
 
 static struct err *read_lines(struct tar *t)
 {
-	struct lines l = { .tar = t, .at = TAR_BLOCK_SIZE };
+	struct lines l = {.tar = t, .at = TAR_BLOCK_SIZE};
 	uint64_t n = 0, offset = 0, size = 0;
 
 	TRY(next_line(&l, &n));

@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define PIPE_SIZE MIB(1)   /* what anyone may have: /proc/sys/fs/pipe-max-size */
+#define PIPE_SIZE MIB(1) /* what anyone may have: /proc/sys/fs/pipe-max-size */
 
 struct options {
 	uint64_t uid, max_bytes, memory;
@@ -17,14 +17,14 @@ struct options {
 
 static struct err *parse_options(int argc, char **argv, struct options *ret)
 {
-	struct options o = { .memory = UNPACK_MEMORY_MAX };
+	struct options o = {.memory = UNPACK_MEMORY_MAX};
 	const struct {
 		const char *name;
 		uint64_t *value, max;
 	} table[] = {
-		{ "--uid", &o.uid, UINT32_MAX - 1 },
-		{ "--max-bytes", &o.max_bytes, UINT64_MAX },
-		{ "--memory", &o.memory, UINT64_MAX },
+		{"--uid", &o.uid, UINT32_MAX - 1},
+		{"--max-bytes", &o.max_bytes, UINT64_MAX},
+		{"--memory", &o.memory, UINT64_MAX},
 	};
 
 	for (int i = 1; i < argc; i += 2) {
@@ -32,8 +32,10 @@ static struct err *parse_options(int argc, char **argv, struct options *ret)
 
 		while (at < ARRAY_LEN(table) && !str_eq(argv[i], table[at].name))
 			at++;
-		if (at == ARRAY_LEN(table) || i + 1 == argc || !str_to_u64(argv[i + 1], table[at].max, table[at].value))
-			return err_new(ERR_INVALID, "unpack: %s: unknown option or no number after it", argv[i]);
+		if (at == ARRAY_LEN(table) || i + 1 == argc ||
+		    !str_to_u64(argv[i + 1], table[at].max, table[at].value))
+			return err_new(ERR_INVALID, "unpack: %s: unknown option or no number after it",
+				       argv[i]);
 	}
 	*ret = o;
 	return NULL;
@@ -42,7 +44,7 @@ static struct err *parse_options(int argc, char **argv, struct options *ret)
 static struct err *work(int argc, char **argv, struct unpack_result *ret)
 {
 	_unpack_pipe_ struct unpack_pipe *pipe = NULL;
-	struct options o = { 0 };
+	struct options o = {0};
 
 	TRY(parse_options(argc, argv, &o));
 	struct unpack_confine confine = {
@@ -63,7 +65,9 @@ static struct err *work(int argc, char **argv, struct unpack_result *ret)
 static void append_clean(struct buf *line, const char *text, bool spaces)
 {
 	for (; *text; text++)
-		buf_putc(line, (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text == ' ' && !spaces ? '-' : *text);
+		buf_putc(line, (unsigned char)*text < ' ' || *text == 0x7f ? '?'
+			       : *text == ' ' && !spaces		   ? '-'
+									   : *text);
 }
 
 static void format_report(const struct err *e, const struct unpack_result *r, struct buf *line)
@@ -82,9 +86,9 @@ static void format_report(const struct err *e, const struct unpack_result *r, st
 
 int unpack_main(int argc, char **argv)
 {
-	struct unpack_result result = { 0 };
+	struct unpack_result result = {0};
 	_err_ struct err *e = work(argc, argv, &result);
-	_buf_ struct buf line = { 0 };
+	_buf_ struct buf line = {0};
 
 	format_report(e, &result, &line);
 	_err_ struct err *unheard = file_write_fd(UNPACK_REPORT_FD, line.data, line.len);
@@ -110,8 +114,8 @@ static enum err_kind kind_of_word(const char *word, size_t n)
 
 static bool parse_ok(const char *line, struct unpack_result *ret)
 {
-	struct unpack_result r = { 0 };
-	uint64_t *const numbers[] = { &r.image_size, &r.uncompressed_size, &r.entries };
+	struct unpack_result r = {0};
+	uint64_t *const numbers[] = {&r.image_size, &r.uncompressed_size, &r.entries};
 	char copy[DIGEST_TEXT_LEN + 80], *rest = copy;
 
 	if (!str_starts(line, "ok ") || strlen(line) >= sizeof(copy))

@@ -19,15 +19,16 @@
 #include "image/tar.h"
 
 struct unpack_result {
-	char diff_id[DIGEST_TEXT_LEN + 1];   /* SHA-256 of the archive, uncompressed */
-	uint64_t image_size;                 /* bytes of the image */
-	uint64_t uncompressed_size;          /* of the archive */
-	uint64_t entries;                    /* in the archive */
+	char diff_id[DIGEST_TEXT_LEN + 1]; /* SHA-256 of the archive, uncompressed */
+	uint64_t image_size;		   /* bytes of the image */
+	uint64_t uncompressed_size;	   /* of the archive */
+	uint64_t entries;		   /* in the archive */
 };
 
 /* All of *in_fd* (a pipe or a file) into *image_fd* (an empty regular file). At most *max_bytes*
  * uncompressed, 0: INFLATE_TOTAL_MAX. */
-struct err *unpack_stream(int in_fd, int image_fd, uint64_t max_bytes, struct unpack_result *ret) _must_check_;
+struct err *unpack_stream(int in_fd, int image_fd, uint64_t max_bytes,
+			  struct unpack_result *ret) _must_check_;
 
 /* The entries of *t* go to *w*, until the archive's end. */
 struct err *unpack_tar(struct tar *t, struct erofs_writer *w, uint64_t *ret_entries) _must_check_;
@@ -39,9 +40,9 @@ int unpack_main(int argc, char **argv);
 
 /* Of address space: EROFS_MEMORY_MAX and a hash over it, a zstd window, buffers, twice over. */
 #define UNPACK_MEMORY_MAX MIB(1024)
-#define UNPACK_IN_FD      0
-#define UNPACK_IMAGE_FD   3
-#define UNPACK_REPORT_FD  4
+#define UNPACK_IN_FD 0
+#define UNPACK_IMAGE_FD 3
+#define UNPACK_REPORT_FD 4
 
 /* The report as serve reads it; *line* without the newline. ERR_CORRUPT: not in that form. An `err`
  * line becomes that error. */

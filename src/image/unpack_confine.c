@@ -11,13 +11,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define NOFILE_MAX 16   /* 0, 2, 3, 4 and the event that stops the reader */
+#define NOFILE_MAX 16 /* 0, 2, 3, 4 and the event that stops the reader */
 
 static struct err *close_others(void)
 {
-	if (close_range(UNPACK_REPORT_FD + 1, ~0u, 0) < 0 || (close(1) < 0 && errno != EBADF))
+	if (syscall(SYS_close_range, UNPACK_REPORT_FD + 1u, ~0u, 0) < 0 || (close(1) < 0 && errno != EBADF))
 		return err_errno(errno, "close what was inherited");
 	return NULL;
 }
@@ -29,7 +30,7 @@ static struct err *set_limit(int what, uint64_t value, const char *name)
 	if (getrlimit((unsigned)what, &old) < 0)
 		return err_errno(errno, "getrlimit %s", name);
 	rlim_t max = MIN(old.rlim_max, (rlim_t)value);
-	struct rlimit now = { max, max };
+	struct rlimit now = {max, max};
 
 	if (setrlimit((unsigned)what, &now) < 0)
 		return err_errno(errno, "setrlimit %s", name);
@@ -72,14 +73,37 @@ struct err *unpack_confine_process(const struct unpack_confine *c)
 /* What the C libraries need to allocate, to lock and to end is in here too; sysinfo is glibc's
  * qsort(3), which asks how much memory there is (in tests only: musl does not). */
 static const int allowed[] = {
-	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64),
-	SCMP_SYS(ftruncate), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(poll),
-	SCMP_SYS(ppoll), SCMP_SYS(close), SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap),
-	SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(sched_yield), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+	SCMP_SYS(read),
+	SCMP_SYS(readv),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(close),
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
 	SCMP_SYS(sysinfo),
-	SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
 };
 
 static int add_rules(scmp_filter_ctx filter)
@@ -89,7 +113,7 @@ static int add_rules(scmp_filter_ctx filter)
 	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	/* No memory that can be executed. */
-	static const int mapping[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
+	static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 
 	for (size_t i = 0; i < ARRAY_LEN(mapping) && !failed; i++)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping[i], 1,
@@ -97,7 +121,8 @@ static int add_rules(scmp_filter_ctx filter)
 	/* abort(3) of ourselves, no other signal to nobody else: tgkill(getpid(), …, SIGABRT) */
 	if (!failed)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
+					  SCMP_A2(SCMP_CMP_EQ, SIGABRT));
 	return failed;
 }
 

@@ -9,9 +9,9 @@
 #include "base/err.h"
 
 struct unpack_confine {
-	uid_t uid;             /* user and group; 0: stay */
-	uint64_t memory;       /* bytes of address space; 0: no bound */
-	uint64_t image_max;    /* bytes of the image file */
+	uid_t uid;	    /* user and group; 0: stay */
+	uint64_t memory;    /* bytes of address space; 0: no bound */
+	uint64_t image_max; /* bytes of the image file */
 };
 
 /* No new privileges, no network, own user, only descriptors 0, 2, 3, 4, limits, no core dump. */

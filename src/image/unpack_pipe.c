@@ -6,19 +6,19 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
-#define STACK_SIZE KIB(256)   /* the C libraries' defaults are 8 MiB and 128 KiB */
+#define STACK_SIZE KIB(256) /* the C libraries' defaults are 8 MiB and 128 KiB */
 
 struct unpack_pipe {
 	int fd, stop_fd;
-	struct inflate *inflate;       /* the thread's alone once it goes */
+	struct inflate *inflate; /* the thread's alone once it goes */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	/* under the lock */
 	bool started, go, stop;
-	unsigned filled, used;         /* buffers ever filled and given back: filled - used <= BUFFERS */
+	unsigned filled, used;	       /* buffers ever filled and given back: filled - used <= BUFFERS */
 	size_t n[UNPACK_PIPE_BUFFERS]; /* bytes in each; 0: the end, see failure */
-	struct err *failure;           /* of the thread, handed on at the end */
+	struct err *failure;	       /* of the thread, handed on at the end */
 	/* the user's alone */
 	bool holds, ended;
 	unsigned char data[UNPACK_PIPE_BUFFERS][UNPACK_PIPE_BUFFER];
@@ -29,7 +29,7 @@ static struct err *read_fd(void *ctx, void *to, size_t max, size_t *ret_n)
 	struct unpack_pipe *p = ctx;
 
 	for (;;) {
-		struct pollfd fds[] = { { .fd = p->fd, .events = POLLIN }, { .fd = p->stop_fd, .events = POLLIN } };
+		struct pollfd fds[] = {{.fd = p->fd, .events = POLLIN}, {.fd = p->stop_fd, .events = POLLIN}};
 
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return err_errno(errno, "wait for the layer's bytes");
@@ -114,7 +114,7 @@ struct err *unpack_pipe_new(int fd, uint64_t max_bytes, struct unpack_pipe **ret
 		free(p);
 		return err_errno(errno, "eventfd");
 	}
-	p->inflate = inflate_new((struct inflate_source){ read_fd, p }, max_bytes);
+	p->inflate = inflate_new((struct inflate_source){read_fd, p}, max_bytes);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->change, NULL);
 	failed = start(p);

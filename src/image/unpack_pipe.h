@@ -9,7 +9,7 @@
 #include "base/err.h"
 
 #define UNPACK_PIPE_BUFFERS 4
-#define UNPACK_PIPE_BUFFER  KIB(256)
+#define UNPACK_PIPE_BUFFER KIB(256)
 
 struct unpack_pipe;
 

@@ -1,6 +1,6 @@
 /* The way of a layer through unpack: inflate → hash → archive → image. */
-#include "image/unpack.h"
 #include "image/unpack_stream.h"
+#include "image/unpack.h"
 
 #include "base/str.h"
 #include "image/inflate.h"
@@ -37,14 +37,15 @@ static void make_uuid(const unsigned char digest[SHA256_LEN], uint8_t ret_uuid[1
 	ret_uuid[8] = (ret_uuid[8] & 0x3f) | 0x80;
 }
 
-struct err *unpack_from_pipe(struct unpack_pipe *pipe, int image_fd, uint64_t max_bytes, struct unpack_result *ret)
+struct err *unpack_from_pipe(struct unpack_pipe *pipe, int image_fd, uint64_t max_bytes,
+			     struct unpack_result *ret)
 {
-	struct hashed source = { .pipe = pipe };
+	struct hashed source = {.pipe = pipe};
 	_erofs_writer_ struct erofs_writer *w = NULL;
-	_tar_ struct tar *t = tar_new((struct tar_source){ next_hashed, &source });
+	_tar_ struct tar *t = tar_new((struct tar_source){next_hashed, &source});
 	unsigned char digest[SHA256_LEN];
 	const unsigned char *p = NULL;
-	struct unpack_result r = { 0 };
+	struct unpack_result r = {0};
 	uint8_t uuid[16];
 	size_t n;
 
@@ -52,7 +53,7 @@ struct err *unpack_from_pipe(struct unpack_pipe *pipe, int image_fd, uint64_t ma
 	TRY(erofs_writer_new(image_fd, unpack_image_max(max_bytes), &w));
 	unpack_pipe_go(pipe);
 	TRY(unpack_tar(t, w, &r.entries));
-	do {   /* what follows the archive's end belongs to its digest */
+	do { /* what follows the archive's end belongs to its digest */
 		TRY(next_hashed(&source, &p, &n));
 	} while (n > 0);
 	r.uncompressed_size = source.hash.total;

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WHITEOUT "." "wh."
-#define META     WHITEOUT WHITEOUT
-#define OPAQUE   META ".opq"
+#define WHITEOUT \
+	"."      \
+	"wh."
+#define META WHITEOUT WHITEOUT
+#define OPAQUE META ".opq"
 
 /* An image must not tell overlayfs about other layers, nor choose the label that the host's policy
  * gives it (rule R6); containers/storage leaves these out too. */
@@ -56,12 +58,12 @@ static struct err *add_plain(struct tar *t, struct erofs_writer *w, const struct
 /* Some component is a name that AUFS kept for itself. */
 static bool has_meta(const char *path)
 {
-	while (path) {
+	do {
+		path += strspn(path, "/");
 		if (str_starts(path, META))
 			return true;
 		path = strchr(path, '/');
-		path += path ? strspn(path, "/") : 0;
-	}
+	} while (path);
 	return false;
 }
 

@@ -44,7 +44,7 @@ struct err *erofs_writer_attr(struct erofs_writer *w, const struct erofs_attr *a
 		return err_new(ERR_INVALID, "a time of %u nanoseconds", attr->mtime_nsec);
 	TRY(erofs_xattrs_encode(attr, &w->xattrs, ret_opaque));
 	if (!w->has_epoch) {
-		w->epoch = (struct erofs_epoch){ attr->mtime, attr->mtime_nsec };
+		w->epoch = (struct erofs_epoch){attr->mtime, attr->mtime_nsec};
 		w->has_epoch = true;
 	}
 	*ret_inode = (struct erofs_inode){
@@ -60,8 +60,8 @@ struct err *erofs_writer_attr(struct erofs_writer *w, const struct erofs_attr *a
 	return NULL;
 }
 
-struct err *erofs_writer_place(struct erofs_writer *w, struct erofs_inode *inode, const void *payload, size_t n,
-			       struct erofs_node *node)
+struct err *erofs_writer_place(struct erofs_writer *w, struct erofs_inode *inode, const void *payload,
+			       size_t n, struct erofs_node *node)
 {
 	inode->ino = ++w->n_placed;
 	node->compact = erofs_inode_is_compact(inode, &w->epoch);
@@ -184,7 +184,7 @@ struct err *erofs_add_symlink(struct erofs_writer *w, const char *path, const st
 	if (n == 0 || n >= EROFS_PATH_MAX)
 		return err_new(ERR_INVALID, "a symbolic link's target has %zu bytes", n);
 	TRY(erofs_writer_attr(w, attr, S_IFLNK, &inode, &opaque));
-	inode.mode |= 0777;   /* symlink(7): the mode of a link is always that */
+	inode.mode |= 0777; /* symlink(7): the mode of a link is always that */
 	TRY(locate_new(w, path, &dir, name));
 	TRY(erofs_tree_alloc(&w->tree, sizeof(*link) + n + 1, (void **)&link));
 	memcpy(link->target, target, n);
@@ -209,8 +209,10 @@ struct err *erofs_add_node(struct erofs_writer *w, const char *path, const struc
 		return err_new(ERR_INVALID, "no device has the number %u:%u", major, minor);
 	TRY(locate_new(w, path, &dir, name));
 	TRY(erofs_tree_alloc(&w->tree, sizeof(*node), (void **)&node));
-	node->type = type == S_IFCHR ? EROFS_FT_CHR : type == S_IFBLK ? EROFS_FT_BLK :
-		     type == S_IFIFO ? EROFS_FT_FIFO : EROFS_FT_SOCK;
+	node->type = type == S_IFCHR   ? EROFS_FT_CHR
+		     : type == S_IFBLK ? EROFS_FT_BLK
+		     : type == S_IFIFO ? EROFS_FT_FIFO
+				       : EROFS_FT_SOCK;
 	/* Documentation/filesystems/overlayfs.rst: that device is what a whiteout is */
 	node->whiteout = type == S_IFCHR && inode.u == 0;
 	TRY(erofs_writer_place(w, &inode, NULL, 0, node));
@@ -221,7 +223,7 @@ struct err *erofs_add_whiteout(struct erofs_writer *w, const char *path)
 {
 	struct erofs_dir *dir = NULL;
 	char name[EROFS_NAME_MAX + 1];
-	struct erofs_attr attr = { .mtime = w->epoch.sec, .mtime_nsec = w->epoch.nsec };
+	struct erofs_attr attr = {.mtime = w->epoch.sec, .mtime_nsec = w->epoch.nsec};
 
 	TRY(locate_new(w, path, &dir, name));
 	struct erofs_node *node = erofs_tree_find(&w->tree, dir, name);
@@ -250,12 +252,12 @@ struct err *erofs_add_link(struct erofs_writer *w, const char *path, const char 
 	if (node->nlink >= EROFS_LINK_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d hard links to %s", EROFS_LINK_MAX, target);
 	TRY(locate_new(w, path, &dir, name));
-	node->nlink++;   /* first: it may be what the new name replaces, or lie below it */
+	node->nlink++; /* first: it may be what the new name replaces, or lie below it */
 	if (!node->linked) {
 		struct erofs_linked *linked = NULL;
 
 		TRY(erofs_tree_alloc(&w->tree, sizeof(*linked), (void **)&linked));
-		*linked = (struct erofs_linked){ node, w->linked };
+		*linked = (struct erofs_linked){node, w->linked};
 		w->linked = linked;
 		node->linked = true;
 	}

@@ -21,31 +21,31 @@
 #include "base/err.h"
 
 /* Limits; what passes them is ERR_EXHAUSTED or, where no system could hold it, ERR_INVALID. */
-#define EROFS_ENTRIES_MAX   (2u << 20)        /* entries, directories made for them included */
-#define EROFS_MEMORY_MAX    MIB(384)          /* names, links' targets, directories' attributes */
-#define EROFS_PATH_MAX      4096              /* PATH_MAX: bytes of a path or a link's target */
-#define EROFS_NAME_MAX      255               /* NAME_MAX */
-#define EROFS_DEPTH_MAX     2048              /* PATH_MAX / 2: nothing deeper has a path */
-#define EROFS_HOPS_MAX      40                /* as path_resolution(7) */
-#define EROFS_LINK_MAX      65000             /* as ext4; fits a compact inode */
-#define EROFS_FILE_MAX      (UINT64_C(1) << 44) /* 16 TiB, holes included, as ext4 */
-#define EROFS_XATTR_MAX     65535             /* a value; the format has 16 bits for it */
-#define EROFS_XATTRS_MAX    KIB(192)          /* all of one file's names and values; of the root: 2 KiB */
-#define EROFS_CHUNKS_MAX    (1u << 20)        /* chunks of a sparse file: the chunk grows with it */
+#define EROFS_ENTRIES_MAX (2u << 20)	   /* entries, directories made for them included */
+#define EROFS_MEMORY_MAX MIB(384)	   /* names, links' targets, directories' attributes */
+#define EROFS_PATH_MAX 4096		   /* PATH_MAX: bytes of a path or a link's target */
+#define EROFS_NAME_MAX 255		   /* NAME_MAX */
+#define EROFS_DEPTH_MAX 2048		   /* PATH_MAX / 2: nothing deeper has a path */
+#define EROFS_HOPS_MAX 40		   /* as path_resolution(7) */
+#define EROFS_LINK_MAX 65000		   /* as ext4; fits a compact inode */
+#define EROFS_FILE_MAX (UINT64_C(1) << 44) /* 16 TiB, holes included, as ext4 */
+#define EROFS_XATTR_MAX 65535		   /* a value; the format has 16 bits for it */
+#define EROFS_XATTRS_MAX KIB(192)	   /* all of one file's names and values; of the root: 2 KiB */
+#define EROFS_CHUNKS_MAX (1u << 20)	   /* chunks of a sparse file: the chunk grows with it */
 
 struct erofs_xattr {
-	const char *name;          /* with its prefix: "user.a", "security.capability" */
+	const char *name; /* with its prefix: "user.a", "security.capability" */
 	const void *value;
 	size_t size;
 };
 
 struct erofs_attr {
-	uint32_t mode;             /* permission bits, 07777 */
-	uint32_t uid, gid;         /* not UINT32_MAX, which is no user */
+	uint32_t mode;	   /* permission bits, 07777 */
+	uint32_t uid, gid; /* not UINT32_MAX, which is no user */
 	int64_t mtime;
 	uint32_t mtime_nsec;
-	const struct erofs_xattr *xattrs;  /* EROFS has no room for namespaces but user, trusted, */
-	size_t n_xattrs;           /* security and POSIX ACLs: others are left out. Last of a name counts. */
+	const struct erofs_xattr *xattrs; /* EROFS has no room for namespaces but user, trusted, */
+	size_t n_xattrs; /* security and POSIX ACLs: others are left out. Last of a name counts. */
 };
 
 /* A part of a sparse file that is there; the rest reads as zeros. */
@@ -65,7 +65,8 @@ static inline void erofs_writer_free_p(struct erofs_writer **w)
 }
 #define _erofs_writer_ _cleanup_(erofs_writer_free_p)
 
-struct err *erofs_add_dir(struct erofs_writer *w, const char *path, const struct erofs_attr *attr) _must_check_;
+struct err *erofs_add_dir(struct erofs_writer *w, const char *path,
+			  const struct erofs_attr *attr) _must_check_;
 struct err *erofs_add_symlink(struct erofs_writer *w, const char *path, const struct erofs_attr *attr,
 			      const char *target) _must_check_;
 /* *type*: S_IFCHR, S_IFBLK (both with device number), S_IFIFO, S_IFSOCK. */
@@ -84,7 +85,8 @@ struct err *erofs_add_opaque(struct erofs_writer *w, const char *path) _must_che
 /* A regular file: begin, its *size* bytes in any number of pieces, end. Of a sparse file only the
  * bytes in *extents* (ascending, apart, inside *size*) are given; NULL: all of it is there. */
 struct err *erofs_file_begin(struct erofs_writer *w, const char *path, const struct erofs_attr *attr,
-			     uint64_t size, const struct erofs_extent *extents, size_t n_extents) _must_check_;
+			     uint64_t size, const struct erofs_extent *extents,
+			     size_t n_extents) _must_check_;
 struct err *erofs_file_data(struct erofs_writer *w, const void *p, size_t n) _must_check_;
 struct err *erofs_file_end(struct erofs_writer *w) _must_check_;
 

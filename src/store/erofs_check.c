@@ -50,7 +50,8 @@ struct err *erofs_check_superblock(int fd, uint64_t *ret_size)
 		return err_new(ERR_CORRUPT, "not an EROFS image");
 	memcpy(&super, block + EROFS_SUPER_OFFSET, sizeof(super));
 	TRY(check_fields(&super, (uint64_t)st.st_size));
-	memset(block + EROFS_SUPER_OFFSET + offsetof(struct erofs_super, checksum), 0, sizeof(super.checksum));
+	memset(block + EROFS_SUPER_OFFSET + offsetof(struct erofs_super, checksum), 0,
+	       sizeof(super.checksum));
 	if (super.checksum != erofs_crc32c(block + EROFS_SUPER_OFFSET, EROFS_BLOCK - EROFS_SUPER_OFFSET))
 		return err_new(ERR_CORRUPT, "the superblock's checksum is wrong");
 	*ret_size = (uint64_t)super.blocks * EROFS_BLOCK;

@@ -48,7 +48,7 @@ static void begin_sparse(struct erofs_file *f, const struct erofs_extent *extent
 		f->chunk_bits++;
 	f->n_chunks = (f->inode.size + chunk_size(f) - 1) / chunk_size(f);
 	f->chunks = base_calloc(f->n_chunks, sizeof(*f->chunks));
-	memset(f->chunks, 0xff, f->n_chunks * sizeof(*f->chunks));   /* EROFS_HOLE */
+	memset(f->chunks, 0xff, f->n_chunks * sizeof(*f->chunks)); /* EROFS_HOLE */
 	f->inode.layout = EROFS_CHUNK_BASED;
 	f->inode.u = f->chunk_bits;
 	f->position = 0;
@@ -184,7 +184,8 @@ static struct err *end_plain(struct erofs_writer *w, struct erofs_node *node)
 	size_t tail = f->inode.size - f->to_stream;
 
 	f->inode.layout = EROFS_FLAT_INLINE;
-	if (tail && erofs_inode_size(&f->inode, erofs_inode_is_compact(&f->inode, &w->epoch)) + tail <= EROFS_BLOCK)
+	if (tail &&
+	    erofs_inode_size(&f->inode, erofs_inode_is_compact(&f->inode, &w->epoch)) + tail <= EROFS_BLOCK)
 		return erofs_writer_place(w, &f->inode, f->tail, tail, node);
 	f->inode.layout = EROFS_FLAT_PLAIN;
 	if (tail) {

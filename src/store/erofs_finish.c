@@ -66,7 +66,7 @@ static void sort_tree(struct erofs_writer *w)
 struct lister {
 	struct erofs_dir *dir;
 	const struct erofs_name *next;
-	unsigned dots;   /* given so far */
+	unsigned dots; /* given so far */
 };
 
 struct entry {
@@ -77,13 +77,13 @@ struct entry {
 
 static bool peek(const struct lister *l, struct entry *ret)
 {
-	static const char *const dots[] = { ".", "..", NULL };
+	static const char *const dots[] = {".", "..", NULL};
 	const char *dot = dots[l->dots];
 
 	if (dot && (!l->next || strcmp(dot, l->next->text) < 0))
-		*ret = (struct entry){ dot, strlen(dot), l->dots ? &l->dir->parent->node : &l->dir->node };
+		*ret = (struct entry){dot, strlen(dot), l->dots ? &l->dir->parent->node : &l->dir->node};
 	else if (l->next)
-		*ret = (struct entry){ l->next->text, l->next->len, l->next->node };
+		*ret = (struct entry){l->next->text, l->next->len, l->next->node};
 	else
 		return false;
 	return true;
@@ -99,7 +99,7 @@ static void advance(struct lister *l, const struct entry *e)
 
 static struct lister list_dir(struct erofs_dir *dir)
 {
-	return (struct lister){ .dir = dir, .next = dir->children };
+	return (struct lister){.dir = dir, .next = dir->children};
 }
 
 static uint64_t dir_size(struct erofs_dir *dir)
@@ -267,7 +267,8 @@ static struct err *patch_links(struct erofs_writer *w)
 		size_t n, offset = erofs_nlink_offset(l->node->compact, &n);
 
 		if (l->node->nlink > 1)
-			TRY(erofs_out_patch(&w->out, erofs_pack_nid(&w->pack, l->node->place) * EROFS_SLOT + offset,
+			TRY(erofs_out_patch(&w->out,
+					    erofs_pack_nid(&w->pack, l->node->place) * EROFS_SLOT + offset,
 					    &l->node->nlink, n));
 	}
 	return NULL;
@@ -275,7 +276,7 @@ static struct err *patch_links(struct erofs_writer *w)
 
 static struct err *write_super(struct erofs_writer *w, const uint8_t uuid[16], uint32_t blocks)
 {
-	unsigned char block[EROFS_BLOCK] = { 0 };
+	unsigned char block[EROFS_BLOCK] = {0};
 	struct erofs_super super = {
 		.magic = EROFS_MAGIC,
 		.feature_compat = EROFS_COMPAT_SB_CHKSUM | EROFS_COMPAT_MTIME,

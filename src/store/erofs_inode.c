@@ -2,19 +2,19 @@
 
 #include <string.h>
 
-#define XATTR_COUNT_MAX 256   /* of one file; finding doubles is quadratic */
-#define OPAQUE_NAME     "trusted.overlay.opaque"
+#define XATTR_COUNT_MAX 256 /* of one file; finding doubles is quadratic */
+#define OPAQUE_NAME "trusted.overlay.opaque"
 
 static const struct {
 	const char *prefix;
 	uint8_t index;
-	bool whole;   /* the prefix is all of the name */
+	bool whole; /* the prefix is all of the name */
 } namespaces[] = {
-	{ "user.", EROFS_XATTR_USER, false },
-	{ "trusted.", EROFS_XATTR_TRUSTED, false },
-	{ "security.", EROFS_XATTR_SECURITY, false },
-	{ "system.posix_acl_access", EROFS_XATTR_ACL_ACCESS, true },
-	{ "system.posix_acl_default", EROFS_XATTR_ACL_DEFAULT, true },
+	{"user.", EROFS_XATTR_USER, false},
+	{"trusted.", EROFS_XATTR_TRUSTED, false},
+	{"security.", EROFS_XATTR_SECURITY, false},
+	{"system.posix_acl_access", EROFS_XATTR_ACL_ACCESS, true},
+	{"system.posix_acl_default", EROFS_XATTR_ACL_DEFAULT, true},
 };
 
 /* False for a namespace that EROFS has no number for. */
@@ -77,8 +77,8 @@ struct err *erofs_xattrs_encode(const struct erofs_attr *attr, struct buf *ret_b
 			return err_new(ERR_INVALID, "an extended attribute's name is longer than %d bytes",
 				       EROFS_NAME_MAX);
 		if (x->size > EROFS_XATTR_MAX)
-			return err_new(ERR_EXHAUSTED, "extended attribute %s is larger than %d bytes", x->name,
-				       EROFS_XATTR_MAX);
+			return err_new(ERR_EXHAUSTED, "extended attribute %s is larger than %d bytes",
+				       x->name, EROFS_XATTR_MAX);
 		encode_one(ret_buf, index, rest, x->value, x->size);
 		if (ret_buf->len > EROFS_XATTRS_MAX)
 			return err_new(ERR_EXHAUSTED, "extended attributes of more than %zu KiB",
@@ -141,7 +141,7 @@ void erofs_inode_encode(const struct erofs_inode *inode, bool compact, struct bu
 		buf_append(b, &i, sizeof(i));
 	}
 	if (icount) {
-		struct erofs_xattr_header header = { 0 };
+		struct erofs_xattr_header header = {0};
 
 		buf_append(b, &header, sizeof(header));
 		buf_append(b, inode->xattrs, inode->xattrs_size);
@@ -151,7 +151,8 @@ void erofs_inode_encode(const struct erofs_inode *inode, bool compact, struct bu
 size_t erofs_nlink_offset(bool compact, size_t *ret_bytes)
 {
 	*ret_bytes = compact ? 2 : 4;
-	return compact ? offsetof(struct erofs_inode_compact, nlink) : offsetof(struct erofs_inode_extended, nlink);
+	return compact ? offsetof(struct erofs_inode_compact, nlink)
+		       : offsetof(struct erofs_inode_extended, nlink);
 }
 
 bool erofs_encode_dev(uint32_t major, uint32_t minor, uint32_t *ret_dev)

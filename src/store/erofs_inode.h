@@ -9,18 +9,19 @@
 /* Attributes encoded one after another, without the header. Namespaces that EROFS does not know
  * are left out; the last of a name counts. *ret_opaque*: trusted.overlay.opaque=y was among them
  * (it is not encoded: erofs_xattrs_opaque() does that). */
-struct err *erofs_xattrs_encode(const struct erofs_attr *attr, struct buf *ret_buf, bool *ret_opaque) _must_check_;
+struct err *erofs_xattrs_encode(const struct erofs_attr *attr, struct buf *ret_buf,
+				bool *ret_opaque) _must_check_;
 void erofs_xattrs_opaque(struct buf *b);
 #define EROFS_XATTRS_OPAQUE_SIZE 24
 
 struct erofs_inode {
-	uint32_t mode;             /* type and permission */
+	uint32_t mode; /* type and permission */
 	uint32_t nlink, uid, gid, mtime_nsec, ino;
 	int64_t mtime;
 	uint64_t size;
 	uint32_t u;
 	enum erofs_layout layout;
-	const void *xattrs;        /* encoded */
+	const void *xattrs; /* encoded */
 	size_t xattrs_size;
 };
 
@@ -31,7 +32,7 @@ struct erofs_epoch {
 };
 
 bool erofs_inode_is_compact(const struct erofs_inode *inode, const struct erofs_epoch *epoch);
-size_t erofs_inode_size(const struct erofs_inode *inode, bool compact);   /* attributes included */
+size_t erofs_inode_size(const struct erofs_inode *inode, bool compact); /* attributes included */
 /* Appends that many bytes. */
 void erofs_inode_encode(const struct erofs_inode *inode, bool compact, struct buf *b);
 

@@ -80,7 +80,7 @@ struct err *erofs_out_zeros(struct erofs_out *o, uint64_t n)
 	TRY(check_room(o, n));
 	if (n >= EROFS_OUT_BUFFER) {
 		TRY(erofs_out_flush(o));
-		o->pos += n;   /* never written: a hole */
+		o->pos += n; /* never written: a hole */
 		return NULL;
 	}
 	while (n > 0) {
@@ -112,7 +112,7 @@ uint32_t erofs_out_block(const struct erofs_out *o)
 
 void erofs_pack_init(struct erofs_pack *p)
 {
-	*p = (struct erofs_pack){ .bins = base_calloc(EROFS_BINS, sizeof(*p->bins)) };
+	*p = (struct erofs_pack){.bins = base_calloc(EROFS_BINS, sizeof(*p->bins))};
 }
 
 void erofs_pack_done(struct erofs_pack *p)
@@ -148,7 +148,7 @@ static struct err *put_large(struct erofs_pack *p, struct erofs_out *o, const vo
 	p->blocks[id] = erofs_out_block(o);
 	TRY(erofs_out_write(o, object, n));
 	TRY(erofs_out_align(o));
-	*ret_place = (struct erofs_place){ .bin = id };
+	*ret_place = (struct erofs_place){.bin = id};
 	return NULL;
 }
 
@@ -188,7 +188,7 @@ struct err *erofs_pack_put(struct erofs_pack *p, struct erofs_out *o, const void
 	if (n > EROFS_BLOCK)
 		return put_large(p, o, object, n, ret_place);
 	TRY(find_bin(p, o, n, &bin));
-	*ret_place = (struct erofs_place){ .bin = bin->id, .offset = bin->used };
+	*ret_place = (struct erofs_place){.bin = bin->id, .offset = bin->used};
 	memcpy(bin->data + bin->used, object, n);
 	bin->used += (uint32_t)((n + EROFS_SLOT - 1) & ~(size_t)(EROFS_SLOT - 1));
 	return bin->used == EROFS_BLOCK ? close_bin(p, o, bin) : NULL;

@@ -12,15 +12,15 @@
 #include "base/err.h"
 #include "store/erofs_format.h"
 
-#define EROFS_BINS       16
-#define EROFS_OUT_BUFFER KIB(256)   /* fits the L2 cache that the data has just come through */
+#define EROFS_BINS 16
+#define EROFS_OUT_BUFFER KIB(256) /* fits the L2 cache that the data has just come through */
 
 struct erofs_out {
-	int fd;              /* borrowed */
-	uint64_t limit;      /* bytes of the image */
-	uint64_t pos;        /* image offset of buf[0] */
+	int fd;		/* borrowed */
+	uint64_t limit; /* bytes of the image */
+	uint64_t pos;	/* image offset of buf[0] */
 	size_t fill;
-	unsigned char *buf;  /* EROFS_OUT_BUFFER */
+	unsigned char *buf; /* EROFS_OUT_BUFFER */
 };
 
 /* The stream begins at block 1. */
@@ -37,18 +37,18 @@ struct err *erofs_out_patch(struct erofs_out *o, uint64_t offset, const void *p,
 uint32_t erofs_out_block(const struct erofs_out *o);
 
 struct erofs_place {
-	uint32_t bin;        /* index into blocks[] */
-	uint32_t offset;     /* bytes; a multiple of EROFS_SLOT */
+	uint32_t bin;	 /* index into blocks[] */
+	uint32_t offset; /* bytes; a multiple of EROFS_SLOT */
 };
 
 struct erofs_pack {
 	struct erofs_bin {
 		unsigned char data[EROFS_BLOCK];
-		uint32_t used;   /* a multiple of EROFS_SLOT; zeros follow */
+		uint32_t used; /* a multiple of EROFS_SLOT; zeros follow */
 		uint32_t id;
 		bool open;
-	} *bins;             /* EROFS_BINS */
-	uint32_t *blocks;    /* of each bin, valid once it is written */
+	} * bins;	  /* EROFS_BINS */
+	uint32_t *blocks; /* of each bin, valid once it is written */
 	size_t n_blocks, cap_blocks;
 };
 

@@ -18,7 +18,8 @@ static struct err *clean(const char *path, char ret_clean[EROFS_PATH_MAX + 1])
 		size_t n = strcspn(path, "/");
 
 		if (n > EROFS_NAME_MAX)
-			return err_new(ERR_INVALID, "a name in the path is longer than %d bytes", EROFS_NAME_MAX);
+			return err_new(ERR_INVALID, "a name in the path is longer than %d bytes",
+				       EROFS_NAME_MAX);
 		if (n == 2 && memcmp(path, "..", 2) == 0)
 			return err_new(ERR_INVALID, "the path leaves the root (\"..\")");
 		if (n > 0 && !(n == 1 && *path == '.')) {
@@ -38,7 +39,7 @@ struct walk {
 	struct erofs_dir *dir;
 	bool make;
 	unsigned hops;
-	char *next;          /* into todo */
+	char *next; /* into todo */
 	char todo[TODO_MAX + 1];
 };
 
@@ -63,7 +64,7 @@ static struct err *enter(struct walk *w, const char *name)
 {
 	if (strcmp(name, ".") == 0)
 		return NULL;
-	if (strcmp(name, "..") == 0) {   /* of a link's target; the root's is the root */
+	if (strcmp(name, "..") == 0) { /* of a link's target; the root's is the root */
 		w->dir = w->dir->parent;
 		return NULL;
 	}
@@ -76,7 +77,7 @@ static struct err *enter(struct walk *w, const char *name)
 		if (!w->make)
 			return err_new(ERR_INVALID, "%s is not in this layer", name);
 		TRY(erofs_tree_make_dir(w->tree, w->dir, name, &w->dir));
-		w->dir->opaque = node;   /* the whiteout goes on hiding what lies below */
+		w->dir->opaque = node; /* the whiteout goes on hiding what lies below */
 		return NULL;
 	}
 	if (node->type == EROFS_FT_SYMLINK)
@@ -91,7 +92,7 @@ struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, bool make,
 			      char ret_name[EROFS_NAME_MAX + 1])
 {
 	char cleaned[EROFS_PATH_MAX + 1];
-	struct walk w = { .tree = t, .dir = t->root, .make = make, .next = w.todo };
+	struct walk w = {.tree = t, .dir = t->root, .make = make, .next = w.todo};
 
 	TRY(clean(path, cleaned));
 	char *last = strrchr(cleaned, '/');

@@ -9,9 +9,9 @@
 #include <sys/xattr.h>
 
 static const uint8_t uuid[16] = "sixteen bytes...";
-static const struct erofs_attr plain = { .mode = 0644, .uid = 1000, .gid = 100, .mtime = 1700000000 };
+static const struct erofs_attr plain = {.mode = 0644, .uid = 1000, .gid = 100, .mtime = 1700000000};
 
-static struct testing_image image = { .fd = -1 };
+static struct testing_image image = {.fd = -1};
 static struct erofs_writer *writer;
 
 /* A test that failed may have left these. */
@@ -103,7 +103,7 @@ static char *pattern(size_t n)
 TEST(crc32c_is_the_superblocks)
 {
 	/* RFC 3720 B.4: 32 bytes of zeros give aa 36 91 8a; that form is inverted at the end */
-	unsigned char zeros[32] = { 0 };
+	unsigned char zeros[32] = {0};
 
 	CHECK(~erofs_crc32c(zeros, sizeof(zeros)) == 0x8a9136aa);
 }
@@ -130,7 +130,7 @@ TEST(golden_bytes)
 	begin();
 	struct erofs_attr attr = plain;
 
-	CHECK_OK(erofs_add_dir(writer, "/", &attr));   /* sets the volume's time */
+	CHECK_OK(erofs_add_dir(writer, "/", &attr)); /* sets the volume's time */
 	attr.mtime = 7;
 	attr.mtime_nsec = 9;
 	CHECK_OK(erofs_file_begin(writer, "hello", &attr, 5, NULL, 0));
@@ -139,6 +139,7 @@ TEST(golden_bytes)
 	CHECK_OK(erofs_file_end(writer));
 	CHECK_INT(finish(), 8192);
 	unsigned char block[8192];
+	/* clang-format off */
 	static const unsigned char root[] = {
 		4, 0, 0, 0, 0xa4, 0x41, 2, 0, 44, 0, 0, 0, 0, 0, 0, 0,             /* compact, inline, 040644 */
 		2, 0, 0, 0, 2, 0, 0, 0, 0xe8, 3, 100, 0, 0, 0, 0, 0,
@@ -153,6 +154,7 @@ TEST(golden_bytes)
 		7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0,
 		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o', 0,
 	};
+	/* clang-format on */
 
 	CHECK(pread(image.fd, block, sizeof(block), 0) == sizeof(block));
 	CHECK(memcmp(block + 1024 + 128, root, sizeof(root)) == 0);
@@ -166,8 +168,8 @@ TEST(attributes_survive)
 	struct erofs_attr attr = plain;
 
 	CHECK_OK(erofs_add_dir(writer, "d", &attr));
-	attr = (struct erofs_attr){ .mode = 04755, .uid = 70000, .gid = 4000000000u, .mtime = -5,
-				    .mtime_nsec = 999999999 };
+	attr = (struct erofs_attr){
+		.mode = 04755, .uid = 70000, .gid = 4000000000u, .mtime = -5, .mtime_nsec = 999999999};
 	CHECK_OK(erofs_file_begin(writer, "d/f", &attr, 0, NULL, 0));
 	CHECK_OK(erofs_file_end(writer));
 	CHECK_OK(erofs_add_link(writer, "g", "./d//f"));
@@ -206,8 +208,8 @@ TEST(attributes_survive)
 
 TEST(content_of_every_size_around_blocks)
 {
-	static const size_t sizes[] = { 0, 1, 31, 4000, 4031, 4032, 4033, 4063, 4064, 4065, 4095, 4096, 4097, 8191,
-					8192, 8193, 12345, 300000, 1048576, 1052700 };
+	static const size_t sizes[] = {0,    1,	   31,	 4000, 4031, 4032, 4033,  4063,	  4064,	   4065,
+				       4095, 4096, 4097, 8191, 8192, 8193, 12345, 300000, 1048576, 1052700};
 	char *p = pattern(2000000);
 
 	begin();
@@ -253,10 +255,14 @@ TEST(extended_attributes)
 {
 	char *big = pattern(60000);
 	struct erofs_xattr some[] = {
-		{ "user.first", "old", 3 }, { "security.capability", "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20 },
-		{ "trusted.t", "", 0 }, { "com.apple.what", "x", 1 }, { "user.first", "new!", 4 },
+		{"user.first", "old", 3},
+		{"security.capability", "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20},
+		{"trusted.t", "", 0},
+		{"com.apple.what", "x", 1},
+		{"user.first", "new!", 4},
 	};
-	struct erofs_xattr large[] = { { "user.big", big, 60000 }, { "user.too", big + 1, 59999 }, { "user.c", "c", 1 } };
+	struct erofs_xattr large[] = {
+		{"user.big", big, 60000}, {"user.too", big + 1, 59999}, {"user.c", "c", 1}};
 	struct erofs_attr attr = plain;
 
 	begin();
@@ -279,7 +285,7 @@ TEST(extended_attributes)
 
 	if (!why) {
 		testing_mount(&image);
-		const char *const names[] = { "", "dir", "file" };
+		const char *const names[] = {"", "dir", "file"};
 
 		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 			CHECK(has_xattr(names[i], "user.first", "new!", 4));
@@ -304,7 +310,7 @@ TEST(extended_attributes)
 TEST(root_with_too_many_attributes_is_an_error)
 {
 	char *big = pattern(3000);
-	struct erofs_xattr x = { "user.big", big, 3000 };
+	struct erofs_xattr x = {"user.big", big, 3000};
 	struct erofs_attr attr = plain;
 	uint64_t size;
 
@@ -319,9 +325,10 @@ TEST(root_with_too_many_attributes_is_an_error)
 
 TEST(sparse_files)
 {
-	static const struct erofs_extent one[] = { { 10000, 3 }, { 20000, 0 } };
-	static const struct erofs_extent ends[] = { { 0, 5000 }, { 6000, 10 }, { 65530, 7 }, { 1048571, 5 } };
-	static const struct erofs_extent far[] = { { 5, 5 }, { UINT64_C(6) << 40, 4 }, { (UINT64_C(6) << 40) + 100000, 4 } };
+	static const struct erofs_extent one[] = {{10000, 3}, {20000, 0}};
+	static const struct erofs_extent ends[] = {{0, 5000}, {6000, 10}, {65530, 7}, {1048571, 5}};
+	static const struct erofs_extent far[] = {
+		{5, 5}, {UINT64_C(6) << 40, 4}, {(UINT64_C(6) << 40) + 100000, 4}};
 	char *p = pattern(6000), *want = base_alloc(1048576);
 
 	begin();
@@ -341,7 +348,8 @@ TEST(sparse_files)
 	struct stat st;
 
 	CHECK(size < MIB(32));
-	CHECK(fstat(image.fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < MIB(18));   /* holes in the image too */
+	CHECK(fstat(image.fd, &st) == 0 &&
+	      (uint64_t)st.st_blocks * 512 < MIB(18)); /* holes in the image too */
 	memcpy(want, p, 5000);
 	memcpy(want + 6000, p + 5000, 10);
 	memcpy(want + 65530, p + 5010, 7);
@@ -373,9 +381,9 @@ TEST(sparse_files)
 
 TEST(sparse_map_is_checked)
 {
-	static const struct erofs_extent behind[] = { { 10, 5 }, { 12, 1 } };
-	static const struct erofs_extent past[] = { { 90, 11 } };
-	static const struct erofs_extent wraps[] = { { 90, UINT64_MAX - 50 } };
+	static const struct erofs_extent behind[] = {{10, 5}, {12, 1}};
+	static const struct erofs_extent past[] = {{90, 11}};
+	static const struct erofs_extent wraps[] = {{90, UINT64_MAX - 50}};
 
 	begin();
 	CHECK_ERR(erofs_file_begin(writer, "f", &plain, 100, behind, 2), ERR_INVALID);
@@ -394,28 +402,28 @@ TEST(later_entries_replace_earlier)
 	add_file("d/x", "x", 1);
 	add_file("d/deep/y", "y", 1);
 	CHECK_OK(erofs_add_link(writer, "kept", "d/deep/y"));
-	CHECK_OK(erofs_add_dir(writer, "d", &plain));              /* keeps its content */
+	CHECK_OK(erofs_add_dir(writer, "d", &plain)); /* keeps its content */
 	add_file("e/z", "z", 1);
-	CHECK_OK(erofs_add_symlink(writer, "e", &plain, "d"));     /* loses it */
+	CHECK_OK(erofs_add_symlink(writer, "e", &plain, "d")); /* loses it */
 	add_file("f", "file", 4);
 	CHECK_OK(erofs_add_dir(writer, "f", &plain));
 	add_file("g/one", "1", 1);
-	CHECK_OK(erofs_add_link(writer, "g", "g/one"));            /* replaces what holds its target */
-	CHECK_OK(erofs_add_link(writer, "g", "g"));                /* itself: nothing */
+	CHECK_OK(erofs_add_link(writer, "g", "g/one")); /* replaces what holds its target */
+	CHECK_OK(erofs_add_link(writer, "g", "g"));	/* itself: nothing */
 	finish_and_mount();
 	check_content("a", "newer", 5);
 	check_content("d/x", "x", 1);
 	check_content("kept", "y", 1);
 	CHECK_INT(stat_in("kept").st_nlink, 2);
 	check_content("e/x", "x", 1);
-	CHECK(lstat(in_mount("e/z"), &(struct stat){ 0 }) < 0);
+	CHECK(lstat(in_mount("e/z"), &(struct stat){0}) < 0);
 	CHECK(S_ISDIR(stat_in("f").st_mode));
 	check_content("g", "1", 1);
 	CHECK_INT(stat_in("g").st_nlink, 1);
 	struct erofs_super super;
 
 	CHECK(pread(image.fd, &super, sizeof(super), 1024) == sizeof(super));
-	CHECK_INT(super.inos, 9);   /* root a d d/x d/deep y e f g */
+	CHECK_INT(super.inos, 9); /* root a d d/x d/deep y e f g */
 	end();
 }
 
@@ -517,14 +525,14 @@ TEST(whiteouts)
 	CHECK_OK(erofs_add_whiteout(writer, "etc/gone"));
 	CHECK_OK(erofs_add_opaque(writer, "etc/opaque"));
 	CHECK_OK(erofs_add_dir(writer, "etc/opaque", &plain));
-	CHECK_OK(erofs_add_whiteout(writer, "first"));             /* then a directory: opaque */
+	CHECK_OK(erofs_add_whiteout(writer, "first")); /* then a directory: opaque */
 	CHECK_OK(erofs_add_dir(writer, "first", &plain));
 	CHECK_OK(erofs_add_dir(writer, "after", &plain));
 	CHECK_OK(erofs_add_whiteout(writer, "after"));
 	CHECK_OK(erofs_add_whiteout(writer, "implied"));
 	add_file("implied/file", "i", 1);
 	add_file("file", "f", 1);
-	CHECK_OK(erofs_add_whiteout(writer, "file"));              /* hides lower layers' only */
+	CHECK_OK(erofs_add_whiteout(writer, "file")); /* hides lower layers' only */
 	CHECK_OK(erofs_add_whiteout(writer, "file2"));
 	add_file("file2", "g", 1);
 	CHECK_ERR(erofs_add_link(writer, "l", "etc/gone"), ERR_INVALID);
@@ -532,7 +540,7 @@ TEST(whiteouts)
 	finish_and_mount();
 	CHECK_INT(stat_in("etc/gone").st_mode & S_IFMT, S_IFCHR);
 	CHECK_INT(stat_in("etc/gone").st_rdev, 0);
-	const char *const opaque[] = { "etc/opaque", "first", "after", "implied" };
+	const char *const opaque[] = {"etc/opaque", "first", "after", "implied"};
 
 	for (size_t i = 0; i < ARRAY_LEN(opaque); i++)
 		CHECK(has_xattr(opaque[i], "trusted.overlay.opaque", "y", 1));
@@ -552,22 +560,26 @@ TEST(large_directories_find_every_name)
 
 	for (int i = 0; i < N; i++) {
 		/* in no order, of many lengths, some before "." */
-		snprintf(name, sizeof(name), "big/%c%d%.*s", "!-.a\xff"[i % 5], (int)((i * 7919u) % N), i % 200,
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		snprintf(
+			name, sizeof(name), "big/%c%d%.*s", "!-.a\xff"[i % 5], (int)((i * 7919u) % N),
+			i % 200,
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
 		add_file(name, name, strlen(name));
 	}
 	finish_and_mount();
 	CHECK_INT(stat_in("big").st_nlink, 2);
 	for (int i = 0; i < N; i++) {
-		snprintf(name, sizeof(name), "big/%c%d%.*s", "!-.a\xff"[i % 5], (int)((i * 7919u) % N), i % 200,
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		snprintf(
+			name, sizeof(name), "big/%c%d%.*s", "!-.a\xff"[i % 5], (int)((i * 7919u) % N),
+			i % 200,
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
 		check_content(name, name, strlen(name));
 	}
-	CHECK(lstat(in_mount("big/absent"), &(struct stat){ 0 }) < 0);
+	CHECK(lstat(in_mount("big/absent"), &(struct stat){0}) < 0);
 	char command[200];
 
 	snprintf(command, sizeof(command), "test $(ls -A %s/big | wc -l) = %d", image.mount, N);
@@ -694,7 +706,7 @@ TEST(superblock_check_sees_damage)
 	CHECK_ERR(erofs_check_superblock(image.fd, &size), ERR_CORRUPT);
 	begin();
 	erofs_writer_free(TAKE(writer));
-	CHECK_ERR(erofs_check_superblock(image.fd, &size), ERR_CORRUPT);   /* empty */
+	CHECK_ERR(erofs_check_superblock(image.fd, &size), ERR_CORRUPT); /* empty */
 	end();
 }
 

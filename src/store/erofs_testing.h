@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 
 struct testing_image {
-	char dir[64];       /* temporary; holds "image" and the mount point "m" */
+	char dir[64]; /* temporary; holds "image" and the mount point "m" */
 	char path[80];
 	char mount[80];
-	int fd;             /* the image, empty to begin with */
+	int fd; /* the image, empty to begin with */
 };
 
 _unused_ static int testing_run(const char *command)
@@ -28,7 +28,7 @@ _unused_ static int testing_run(const char *command)
 
 _unused_ static struct testing_image testing_new(void)
 {
-	struct testing_image t = { .fd = -1 };
+	struct testing_image t = {.fd = -1};
 	const char *base = getenv("TMPDIR");
 
 	snprintf(t.dir, sizeof(t.dir), "%.40s/crisp-erofs-XXXXXX", base ? base : "/tmp");
@@ -62,8 +62,9 @@ _unused_ static void testing_fsck(const struct testing_image *t)
 
 	if (testing_run("command -v fsck.erofs >/dev/null") != 0)
 		return;
-	snprintf(command, sizeof(command), "fsck.erofs --extract %s >%s/fsck.log 2>&1 || { cat %s/fsck.log >&2; false; }",
-		 t->path, t->dir, t->dir);
+	snprintf(command, sizeof(command),
+		 "fsck.erofs --extract %s >%s/fsck.log 2>&1 || { cat %s/fsck.log >&2; false; }", t->path,
+		 t->dir, t->dir);
 	CHECK_INT(testing_run(command), 0);
 }
 
@@ -88,7 +89,7 @@ _unused_ static const char *testing_why_no_mount(void)
 /* Kernel 6.12 and later: from a file, without a loop device. */
 _unused_ static void testing_mount(const struct testing_image *t)
 {
-	const struct mount_option options[] = { { "source", t->path } };
+	const struct mount_option options[] = {{"source", t->path}};
 	_close_ int fd = -1;
 
 	CHECK_OK(mount_new("erofs", options, 1, MOUNT_ATTR_RDONLY, &fd));

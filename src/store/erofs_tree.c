@@ -7,7 +7,7 @@
 
 void erofs_tree_init(struct erofs_tree *t)
 {
-	*t = (struct erofs_tree){ .n_buckets = BUCKETS_FIRST, .n_dirs = 1, .n_inodes = 1 };
+	*t = (struct erofs_tree){.n_buckets = BUCKETS_FIRST, .n_dirs = 1, .n_inodes = 1};
 	arena_init(&t->arena);
 	t->buckets = base_calloc(t->n_buckets, sizeof(*t->buckets));
 	/* Cannot fail for 16 bytes once the pool is seeded (random(7)); without it the hash only gets
@@ -113,7 +113,8 @@ static struct err *find_or_add(struct erofs_tree *t, struct erofs_dir *dir, cons
 
 	if (!name) {
 		if (t->n_names >= EROFS_ENTRIES_MAX)
-			return err_new(ERR_EXHAUSTED, "more than %u files and directories", EROFS_ENTRIES_MAX);
+			return err_new(ERR_EXHAUSTED, "more than %u files and directories",
+				       EROFS_ENTRIES_MAX);
 		TRY(erofs_tree_alloc(t, sizeof(*name) + len + 1, (void **)&name));
 		if (++t->n_names > t->n_buckets)
 			grow(t);

@@ -13,11 +13,11 @@
 #include "store/erofs_out.h"
 
 struct erofs_node {
-	struct erofs_place place;  /* unless a directory */
+	struct erofs_place place; /* unless a directory */
 	uint32_t nlink;
-	uint8_t type;              /* enum erofs_file_type */
-	bool compact;              /* which of the two inodes was written */
-	bool linked;               /* has had two names: nlink must be patched */
+	uint8_t type; /* enum erofs_file_type */
+	bool compact; /* which of the two inodes was written */
+	bool linked;  /* has had two names: nlink must be patched */
 	bool whiteout;
 };
 
@@ -27,40 +27,40 @@ struct erofs_symlink {
 };
 
 struct erofs_dir {
-	struct erofs_node node;    /* nlink 1 while it is in the tree */
-	struct erofs_dir *parent;  /* the root is its own */
-	struct erofs_name *children;   /* in no order */
+	struct erofs_node node;	     /* nlink 1 while it is in the tree */
+	struct erofs_dir *parent;    /* the root is its own */
+	struct erofs_name *children; /* in no order */
 	uint32_t id, n_children, n_subdirs, depth;
 	bool opaque, implied;
 	uint16_t mode;
 	uint32_t uid, gid, mtime_nsec;
 	int64_t mtime;
-	void *xattrs;              /* encoded entries */
+	void *xattrs; /* encoded entries */
 	uint32_t xattrs_size;
 	/* set by erofs_finish() */
-	struct erofs_dir *next;    /* all directories, parents first */
+	struct erofs_dir *next; /* all directories, parents first */
 	uint64_t nid, size;
-	uint32_t block;            /* first block of its data */
+	uint32_t block; /* first block of its data */
 	bool tail_inline;
 };
 
 struct erofs_name {
-	struct erofs_name *hash_next, *next;  /* next: of the same directory */
+	struct erofs_name *hash_next, *next; /* next: of the same directory */
 	struct erofs_dir *dir;
-	struct erofs_node *node;   /* NULL: removed */
+	struct erofs_node *node; /* NULL: removed */
 	uint64_t hash;
 	uint8_t len;
-	char text[];               /* NUL-terminated */
+	char text[]; /* NUL-terminated */
 };
 
 struct erofs_tree {
 	struct arena arena;
 	struct erofs_dir *root;
 	struct erofs_name **buckets;
-	size_t n_buckets;          /* a power of two */
+	size_t n_buckets; /* a power of two */
 	uint64_t key[2];
 	uint32_t n_names, n_dirs;
-	uint32_t n_inodes;         /* that have a name, and the root */
+	uint32_t n_inodes; /* that have a name, and the root */
 };
 
 void erofs_tree_init(struct erofs_tree *t);
