@@ -164,8 +164,9 @@ static struct err *image_volumes(struct rpc *r, const struct image_config *image
 
 /* ---- namespaces, profile ------------------------------------------------------------------------ */
 
-/* In a pod that shares no PID namespace "the pod's" is the container's own, as with the other runtimes. */
-static void own_pid_namespace(struct rpc *r, Runtime__V1__ContainerConfig *config)
+/* Network and IPC are the pod's, whatever the container's own options say; and in a pod that shares no PID namespace
+ * "the pod's" is the container's own: as with the other runtimes. */
+static void follow_pod(struct rpc *r, const struct container *c, Runtime__V1__ContainerConfig *config)
 {
 	static const Runtime__V1__LinuxContainerConfig no_linux = RUNTIME__V1__LINUX_CONTAINER_CONFIG__INIT;
 	static const Runtime__V1__LinuxContainerSecurityContext no_sc =
@@ -173,28 +174,24 @@ static void own_pid_namespace(struct rpc *r, Runtime__V1__ContainerConfig *confi
 	static const Runtime__V1__NamespaceOption no_ns = RUNTIME__V1__NAMESPACE_OPTION__INIT;
 	const Runtime__V1__LinuxContainerConfig *l = config->linux ? config->linux : &no_linux;
 	const Runtime__V1__LinuxContainerSecurityContext *sc = l->security_context ? l->security_context : &no_sc;
-	const Runtime__V1__NamespaceOption *ns = sc->namespace_options ? sc->namespace_options : &no_ns;
+	Runtime__V1__NamespaceOption *ns =
+		arena_memdup(&r->arena, sc->namespace_options ? sc->namespace_options : &no_ns, sizeof(*ns));
 
+	ns->network = pod_namespace_options(c->pod)->network;
+	ns->ipc = pod_namespace_options(c->pod)->ipc;
+	if (ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD && !c->pod->ns_pid)
+		ns->pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
 	config->linux = arena_memdup(&r->arena, l, sizeof(*l));
 	config->linux->security_context = arena_memdup(&r->arena, sc, sizeof(*sc));
-	config->linux->security_context->namespace_options = arena_memdup(&r->arena, ns, sizeof(*ns));
-	config->linux->security_context->namespace_options->pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
+	config->linux->security_context->namespace_options = ns;
 }
 
-static struct err *pid_namespace(struct rpc *r, const struct container *c, Runtime__V1__ContainerConfig *config,
+static struct err *pid_namespace(struct rpc *r, const struct container *c, const Runtime__V1__NamespaceOption *ns,
 				 const char **ret)
 {
-	const Runtime__V1__LinuxContainerConfig *l = config->linux;
-	const Runtime__V1__NamespaceOption *ns = l && l->security_context ? l->security_context->namespace_options : NULL;
 	struct container *target;
 
-	*ret = NULL;
-	if (!ns || ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD) {
-		*ret = c->pod->ns_pid;
-		if (!*ret)
-			own_pid_namespace(r, config);
-		return NULL;
-	}
+	*ret = ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD ? c->pod->ns_pid : NULL;
 	if (ns->pid != RUNTIME__V1__NAMESPACE_MODE__TARGET)
 		return NULL;
 	TRY_WRAP(pods_find_container(&r->serve->pods, ns->target_id, &target), "target of the PID namespace");
@@ -244,7 +241,6 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 {
 	struct serve *s = r->serve;
 	Runtime__V1__ContainerConfig config = *c->request->config;
-	const Runtime__V1__LinuxContainerSecurityContext *sc = config.linux ? config.linux->security_context : NULL;
 	struct image_config ic;
 	struct user user;
 	_free_ char *root_path = container_state_path(s, c->o.id, "rootfs");
@@ -255,6 +251,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 	TRY_WRAP(image_config_parse(&r->arena, image->config_json, image->config_len, &ic), "image's configuration");
 	TRY_WRAP(resolve_user(r, c, &ic, root, &user), "user");
 	TRY(resolve_mounts(r, c, &config));
+	follow_pod(r, c, &config);
 	struct spec_input in = {
 		.pod = c->pod->request->config,
 		.container = &config,
@@ -277,9 +274,10 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.apparmor = s->apparmor,
 	};
 
-	TRY(pid_namespace(r, c, &config, &in.ns_pid));
+	TRY(pid_namespace(r, c, config.linux->security_context->namespace_options, &in.ns_pid));
 	TRY(seccomp_profile(r, c, &in.seccomp_profile));
-	TRY(image_volumes(r, &ic, &config, root, root_path, sc && sc->readonly_rootfs, &in));
+	TRY(image_volumes(r, &ic, &config, root, root_path,
+			   config.linux->security_context->readonly_rootfs, &in));
 	TRY(devices_collect(&r->arena, &config, &in));
 	return err_wrap(spec_build(&in, ret_spec), "runtime spec");
 }
