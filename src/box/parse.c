@@ -32,7 +32,7 @@ static struct err *parse_hooks(struct arena *a, yyjson_val *root, struct oci_spe
 		TRY_WRAP(json_get_arr(hooks, hook_names[kind], OCI_HOOKS_MAX, &arr), "hooks");
 		ret->n_hooks[kind] = yyjson_arr_size(arr);
 		ret->hooks[kind] = arena_calloc(a, ret->n_hooks[kind] + 1, sizeof(struct oci_hook));
-		yyjson_arr_foreach(arr, i, n, v)
+		json_each(arr, i, n, v)
 			TRY_WRAP(parse_hook(a, v, &ret->hooks[kind][i]), "hooks.%s[%zu]", hook_names[kind], i);
 	}
 	return NULL;
@@ -69,7 +69,7 @@ struct err *oci_parse_ids(struct arena *a, struct yyjson_val *obj, const char *k
 	TRY(json_get_arr(obj, key, OCI_IDS_MAX, &arr));
 	ret->n = yyjson_arr_size(arr);
 	ret->maps = arena_calloc(a, ret->n + 1, sizeof(*ret->maps));
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		struct oci_id_map *m = &ret->maps[i];
 
 		TRY_WRAP(json_get_u32(v, "containerID", &m->inside), "%s[%zu]", key, i);

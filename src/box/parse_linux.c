@@ -52,7 +52,7 @@ static struct err *parse_namespaces(yyjson_val *linux_obj, struct oci_spec *ret)
 	size_t i, n;
 
 	TRY(json_get_arr(linux_obj, "namespaces", OCI_NS_KINDS + 1, &arr));
-	yyjson_arr_foreach(arr, i, n, v)
+	json_each(arr, i, n, v)
 		TRY_WRAP(parse_namespace(v, ret), "namespaces[%zu]", i);
 	if (!ret->ns[OCI_NS_MOUNT].wanted || ret->ns[OCI_NS_MOUNT].path)
 		return err_new(ERR_UNIMPLEMENTED, "namespaces: a new mount namespace is needed");
@@ -95,7 +95,7 @@ static struct err *parse_devices(struct arena *a, yyjson_val *linux_obj, struct 
 	TRY(json_get_arr(linux_obj, "devices", OCI_DEVICES_MAX, &arr));
 	ret->n_devices = yyjson_arr_size(arr);
 	ret->devices = arena_calloc(a, ret->n_devices + 1, sizeof(*ret->devices));
-	yyjson_arr_foreach(arr, i, n, v)
+	json_each(arr, i, n, v)
 		TRY_WRAP(parse_device(v, &ret->devices[i]), "devices[%zu]", i);
 	return NULL;
 }
@@ -112,7 +112,7 @@ static struct err *parse_pairs(struct arena *a, yyjson_val *parent, const char *
 		return err_new(ERR_EXHAUSTED, "%s: more than %d members", key, OCI_SYSCTLS_MAX);
 	struct cgroup_pair *pairs = arena_calloc(a, yyjson_obj_size(obj) + 1, sizeof(*pairs));
 
-	yyjson_obj_foreach(obj, i, n, k, v) {
+	json_each_member(obj, i, n, k, v) {
 		if (!yyjson_is_str(v) || strlen(yyjson_get_str(v)) != yyjson_get_len(v) ||
 		    strlen(yyjson_get_str(k)) != yyjson_get_len(k))
 			return err_new(ERR_INVALID, "%s.%.64s: not a string", key, yyjson_get_str(k));

@@ -162,7 +162,7 @@ struct err *oci_parse_mounts(struct arena *a, struct yyjson_val *root, struct oc
 	TRY(json_get_arr(root, "mounts", OCI_MOUNTS_MAX, &arr));
 	ret->n_mounts = yyjson_arr_size(arr);
 	ret->mounts = arena_calloc(a, ret->n_mounts + 1, sizeof(*ret->mounts));
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		struct oci_mount *m = &ret->mounts[i];
 
 		TRY_WRAP(parse_mount(a, v, m), "mounts[%zu] %.256s", i, m->destination ? m->destination : "");

@@ -43,7 +43,7 @@ static struct err *parse_rlimits(struct arena *a, yyjson_val *obj, struct oci_pr
 	TRY(json_get_arr(obj, "rlimits", ARRAY_LEN(rlimit_names), &arr));
 	p->n_rlimits = yyjson_arr_size(arr);
 	p->rlimits = arena_calloc(a, p->n_rlimits + 1, sizeof(*p->rlimits));
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		TRY_WRAP(parse_rlimit(v, &p->rlimits[i]), "rlimits[%zu]", i);
 		for (size_t j = 0; j < i; j++)
 			if (p->rlimits[j].resource == p->rlimits[i].resource)
@@ -100,7 +100,7 @@ static struct err *parse_user(struct arena *a, yyjson_val *process, struct oci_p
 	TRY_WRAP(json_get_arr(user, "additionalGids", OCI_GROUPS_MAX, &arr), "user");
 	p->n_groups = yyjson_arr_size(arr);
 	p->groups = arena_calloc(a, p->n_groups + 1, sizeof(*p->groups));
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		if (!yyjson_is_uint(v) || yyjson_get_uint(v) >= UINT32_MAX)
 			return err_new(ERR_INVALID, "user.additionalGids[%zu]: no group ID", i);
 		p->groups[i] = (uint32_t)yyjson_get_uint(v);
@@ -134,7 +134,7 @@ static struct err *parse_raw_env(struct arena *a, yyjson_val *process, struct oc
 	size_t i, n;
 
 	TRY(json_get_obj(process, EXTENSION_ENV, &obj));
-	yyjson_obj_foreach(obj, i, n, k, v) {
+	json_each_member(obj, i, n, k, v) {
 		const char *hex = yyjson_is_str(v) ? yyjson_get_str(v) : "";
 		size_t len = strlen(hex) / 2;
 		uint64_t index;

@@ -45,7 +45,7 @@ static struct err *parse_hugepages(struct arena *a, yyjson_val *res, struct cgro
 	TRY(json_get_arr(res, "hugepageLimits", 64, &arr));
 	struct cgroup_hugepage *pages = arena_calloc(a, yyjson_arr_size(arr) + 1, sizeof(*pages));
 
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		TRY_WRAP(json_get_str(v, "pageSize", &pages[i].size), "hugepageLimits[%zu]", i);
 		TRY_WRAP(json_get_u64(v, "limit", UINT64_MAX, &pages[i].limit, NULL), "hugepageLimits[%zu]", i);
 		if (!pages[i].size)
@@ -66,7 +66,7 @@ static struct err *parse_unified(struct arena *a, yyjson_val *res, struct cgroup
 		return err_new(ERR_EXHAUSTED, "unified: more than %d members", OCI_SYSCTLS_MAX);
 	struct cgroup_pair *pairs = arena_calloc(a, yyjson_obj_size(obj) + 1, sizeof(*pairs));
 
-	yyjson_obj_foreach(obj, i, n, k, v) {
+	json_each_member(obj, i, n, k, v) {
 		pairs[i].key = yyjson_get_str(k);
 		TRY_WRAP(json_get_str(obj, pairs[i].key, &pairs[i].value), "unified");
 		if (!pairs[i].value || strlen(pairs[i].key) != yyjson_get_len(k))
@@ -110,7 +110,7 @@ static struct err *parse_device_rules(struct arena *a, yyjson_val *res, struct o
 	TRY(json_get_arr(res, "devices", OCI_DEVICES_MAX, &arr));
 	ret->n_device_rules = yyjson_arr_size(arr);
 	ret->device_rules = arena_calloc(a, ret->n_device_rules + 1, sizeof(*ret->device_rules));
-	yyjson_arr_foreach(arr, i, n, v)
+	json_each(arr, i, n, v)
 		TRY_WRAP(parse_device_rule(v, &ret->device_rules[i]), "devices[%zu]", i);
 	return NULL;
 }

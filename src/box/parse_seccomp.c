@@ -96,7 +96,7 @@ static struct err *parse_rule(struct arena *a, yyjson_val *obj, struct oci_secco
 	TRY(json_get_arr(obj, "args", 64, &arr));
 	r->n_args = yyjson_arr_size(arr);
 	r->args = arena_calloc(a, r->n_args + 1, sizeof(*r->args));
-	yyjson_arr_foreach(arr, i, n, v)
+	json_each(arr, i, n, v)
 		TRY_WRAP(parse_arg(v, &r->args[i]), "args[%zu]", i);
 	return NULL;
 }
@@ -121,10 +121,10 @@ static struct err *parse_rules(struct arena *a, yyjson_val *obj, struct oci_secc
 
 	TRY(json_get_arr(obj, "syscalls", OCI_SYSCALLS_MAX, &arr));
 	/* With the "or" rule, one may become as many as it has arguments. */
-	yyjson_arr_foreach(arr, i, n, v)
+	json_each(arr, i, n, v)
 		total += MAX(yyjson_arr_size(yyjson_obj_get(v, "args")), (size_t)1);
 	s->rules = arena_calloc(a, total + 1, sizeof(*s->rules));
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		struct oci_seccomp_rule r = { 0 };
 
 		TRY_WRAP(parse_rule(a, v, &r), "syscalls[%zu]", i);

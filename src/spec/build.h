@@ -14,6 +14,7 @@
 #define BUILD_ENV_MAX    65536
 #define BUILD_MOUNTS_MAX 800
 #define BUILD_PATHS_MAX  1024
+#define BUILD_IDS_MAX    340    /* lines of a uid_map (user_namespaces(7)) */
 
 struct build {
 	struct arena *arena;
@@ -32,6 +33,9 @@ struct err *build_process(struct build *b, yyjson_mut_val *root) _must_check_;
 struct err *build_mounts(struct build *b, yyjson_mut_val *root) _must_check_;
 struct err *build_linux(struct build *b, yyjson_mut_val *root) _must_check_;
 struct err *build_seccomp(struct build *b, yyjson_mut_val *linux_obj) _must_check_;
+/* uidMappings, gidMappings. */
+struct err *build_ids(struct build *b, yyjson_mut_val *obj, const char *key, Runtime__V1__IDMapping *const *ids,
+		      size_t n) _must_check_;
 void build_resources(struct build *b, yyjson_mut_val *linux_obj);
 void build_devices(struct build *b, yyjson_mut_val *linux_obj);
 /* "user:role:type:level"; NULL where SELinux does not apply. */

@@ -36,9 +36,9 @@ struct err *spec_build_exec(const char *spec_json, size_t len, char *const *args
 	_arena_ struct arena a;
 	yyjson_val *root, *process, *linux_obj, *seccomp = NULL;
 
+	arena_init(&a);
 	if (!n_args || !args[0] || !*args[0])
 		return err_new(ERR_INVALID, "exec: no command");
-	arena_init(&a);
 	TRY_WRAP(json_read(&a, spec_json, len, &root), "the container's spec");
 	TRY_WRAP(json_get_obj(root, "process", &process), "the container's spec");
 	TRY_WRAP(json_get_obj(root, "linux", &linux_obj), "the container's spec");

@@ -155,7 +155,7 @@ struct err *json_get_strings(struct arena *a, yyjson_val *obj, const char *key, 
 	TRY(json_get_arr(obj, key, max, &arr));
 	char **list = arena_calloc(a, yyjson_arr_size(arr) + 1, sizeof(*list));
 
-	yyjson_arr_foreach(arr, i, n, v) {
+	json_each(arr, i, n, v) {
 		const char *s = NULL;
 
 		TRY(check_str(key, v, &s));

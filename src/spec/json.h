@@ -28,6 +28,10 @@ struct err *json_get_arr(yyjson_val *obj, const char *key, size_t max, yyjson_va
 struct err *json_get_strings(struct arena *a, yyjson_val *obj, const char *key, size_t max, char ***ret,
 			     size_t *ret_n) _must_check_;
 
+/* Members of an array or object; of one that is absent (NULL) none. */
+#define json_each(arr, i, n, v) if (arr) yyjson_arr_foreach(arr, i, n, v)
+#define json_each_member(obj, i, n, k, v) if (obj) yyjson_obj_foreach(obj, i, n, k, v)
+
 /* Writing. Only json_write() can fail, for strings that are not UTF-8. Strings are borrowed. */
 yyjson_mut_doc *json_new(struct arena *a);
 yyjson_mut_val *json_put_obj(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key);

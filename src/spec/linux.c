@@ -30,17 +30,24 @@ static struct err *put_pid_namespace(struct build *b, yyjson_mut_val *arr)
 	}
 }
 
-static void put_ids(struct build *b, yyjson_mut_val *obj, const char *key, Runtime__V1__IDMapping *const *ids, size_t n)
+struct err *build_ids(struct build *b, yyjson_mut_val *obj, const char *key, Runtime__V1__IDMapping *const *ids,
+		      size_t n)
 {
+	if (n > BUILD_IDS_MAX)
+		return err_new(ERR_INVALID, "%s: %zu lines, at most %d", key, n, BUILD_IDS_MAX);
 	yyjson_mut_val *arr = json_put_arr(b->doc, obj, key);
 
 	for (size_t i = 0; i < n; i++) {
 		yyjson_mut_val *v = yyjson_mut_arr_add_obj(b->doc, arr);
 
+		if (!ids[i]->length || ids[i]->container_id + ids[i]->length < ids[i]->container_id ||
+		    ids[i]->host_id + ids[i]->length < ids[i]->host_id)
+			return err_new(ERR_INVALID, "%s: line %zu is empty or goes past the last ID", key, i);
 		yyjson_mut_obj_add_uint(b->doc, v, "containerID", ids[i]->container_id);
 		yyjson_mut_obj_add_uint(b->doc, v, "hostID", ids[i]->host_id);
 		yyjson_mut_obj_add_uint(b->doc, v, "size", ids[i]->length);
 	}
+	return NULL;
 }
 
 static struct err *put_user_namespace(struct build *b, yyjson_mut_val *linux_obj, yyjson_mut_val *arr)
@@ -56,11 +63,10 @@ static struct err *put_user_namespace(struct build *b, yyjson_mut_val *linux_obj
 		return NULL;
 	/* The pod's is joined; the mappings are for mounts and devices. */
 	put_namespace(b, arr, "user", b->in->ns_user);
-	if (u) {
-		put_ids(b, linux_obj, "uidMappings", u->uids, u->n_uids);
-		put_ids(b, linux_obj, "gidMappings", u->gids, u->n_gids);
-	}
-	return NULL;
+	if (!u)
+		return NULL;
+	TRY(build_ids(b, linux_obj, "uidMappings", u->uids, u->n_uids));
+	return build_ids(b, linux_obj, "gidMappings", u->gids, u->n_gids);
 }
 
 static struct err *put_pod_namespace(struct build *b, yyjson_mut_val *arr, const char *type, const char *path,
@@ -89,12 +95,22 @@ static struct err *put_namespaces(struct build *b, yyjson_mut_val *linux_obj)
 	return put_pod_namespace(b, arr, "uts", b->in->ns_uts, b->ns->network);
 }
 
+static struct err *check_paths(const char *what, char *const *paths, size_t n)
+{
+	if (n > BUILD_PATHS_MAX)
+		return err_new(ERR_INVALID, "%s: more than %d", what, BUILD_PATHS_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (paths[i][0] != '/')
+			return err_new(ERR_INVALID, "%s: \"%.256s\" is not an absolute path", what, paths[i]);
+	return NULL;
+}
+
 static struct err *put_paths(struct build *b, yyjson_mut_val *linux_obj)
 {
-	if (b->sc->n_masked_paths > BUILD_PATHS_MAX || b->sc->n_readonly_paths > BUILD_PATHS_MAX)
-		return err_new(ERR_INVALID, "more than %d masked or read-only paths", BUILD_PATHS_MAX);
 	if (b->sc->privileged)
 		return NULL;
+	TRY(check_paths("masked_paths", b->sc->masked_paths, b->sc->n_masked_paths));
+	TRY(check_paths("readonly_paths", b->sc->readonly_paths, b->sc->n_readonly_paths));
 	json_put_strings(b->doc, linux_obj, "maskedPaths", (const char *const *)b->sc->masked_paths, b->sc->n_masked_paths);
 	json_put_strings(b->doc, linux_obj, "readonlyPaths", (const char *const *)b->sc->readonly_paths,
 			 b->sc->n_readonly_paths);

@@ -226,20 +226,7 @@ static struct err *add_defaults(struct build *b, struct list *l, const struct li
 	return add_pod_files(b, l, given);
 }
 
-static void put_ids(struct build *b, yyjson_mut_val *obj, const char *key, Runtime__V1__IDMapping *const *ids, size_t n)
-{
-	yyjson_mut_val *arr = json_put_arr(b->doc, obj, key);
-
-	for (size_t i = 0; i < n; i++) {
-		yyjson_mut_val *v = yyjson_mut_arr_add_obj(b->doc, arr);
-
-		yyjson_mut_obj_add_uint(b->doc, v, "containerID", ids[i]->container_id);
-		yyjson_mut_obj_add_uint(b->doc, v, "hostID", ids[i]->host_id);
-		yyjson_mut_obj_add_uint(b->doc, v, "size", ids[i]->length);
-	}
-}
-
-static void put_mounts(struct build *b, yyjson_mut_val *arr, const struct list *l)
+static struct err *put_mounts(struct build *b, yyjson_mut_val *arr, const struct list *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const struct mount *m = &l->items[i];
@@ -251,9 +238,12 @@ static void put_mounts(struct build *b, yyjson_mut_val *arr, const struct list *
 		json_put_strings(b->doc, obj, "options", m->options, m->n_options);
 		if (!m->cri || (!m->cri->n_uidmappings && !m->cri->n_gidmappings))
 			continue;
-		put_ids(b, obj, "uidMappings", m->cri->uidmappings, m->cri->n_uidmappings);
-		put_ids(b, obj, "gidMappings", m->cri->gidmappings, m->cri->n_gidmappings);
+		if (!m->cri->n_uidmappings || !m->cri->n_gidmappings)
+			return err_new(ERR_INVALID, "mount %.256s: uidMappings and gidMappings go together", m->destination);
+		TRY(build_ids(b, obj, "uidMappings", m->cri->uidmappings, m->cri->n_uidmappings));
+		TRY(build_ids(b, obj, "gidMappings", m->cri->gidmappings, m->cri->n_gidmappings));
 	}
+	return NULL;
 }
 
 struct err *build_mounts(struct build *b, yyjson_mut_val *root)
@@ -269,7 +259,6 @@ struct err *build_mounts(struct build *b, yyjson_mut_val *root)
 	TRY(add_defaults(b, &own, &given));
 	yyjson_mut_val *arr = json_put_arr(b->doc, root, "mounts");
 
-	put_mounts(b, arr, &own);
-	put_mounts(b, arr, &given);
-	return NULL;
+	TRY(put_mounts(b, arr, &own));
+	return put_mounts(b, arr, &given);
 }

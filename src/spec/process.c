@@ -105,7 +105,9 @@ static struct err *put_args(struct build *b, yyjson_mut_val *process)
 			n_rest = list_length(rest);
 		}
 	}
-	if (!n_first && !n_rest)
+	const char *program = n_first ? first[0] : n_rest ? rest[0] : "";
+
+	if (!*program)
 		return err_new(ERR_INVALID, "no command specified: neither the container nor its image names one");
 	if (n_first + n_rest > BUILD_ARGS_MAX)
 		return err_new(ERR_INVALID, "more than %d arguments", BUILD_ARGS_MAX);
@@ -307,6 +309,8 @@ struct err *build_process(struct build *b, yyjson_mut_val *root)
 	json_put_str(b->doc, p, "cwd", working_dir(b));
 	put_caps(b, p);
 	yyjson_mut_obj_add_bool(b->doc, p, "noNewPrivileges", b->sc->no_new_privs);
+	if (b->oom_score_adj < -1000 || b->oom_score_adj > 1000)
+		return err_new(ERR_INVALID, "oom_score_adj %lld is not from -1000 to 1000", (long long)b->oom_score_adj);
 	if (b->has_oom_score_adj)
 		yyjson_mut_obj_add_sint(b->doc, p, "oomScoreAdj", b->oom_score_adj);
 	TRY(put_apparmor(b, p));

@@ -38,7 +38,7 @@ const struct seccomp_row seccomp_rows[] = {
 	  "set_thread_area get_thread_area set_robust_list get_robust_list rseq restart_syscall pause prctl "
 	  "futex futex_time64 futex_wait futex_wake futex_waitv futex_requeue sigaltstack sigprocmask sigreturn "
 	  "rt_sigaction rt_sigprocmask rt_sigpending rt_sigreturn rt_sigsuspend rt_sigtimedwait "
-	  "rt_sigtimedwait_time64 rt_sigqueueinfo rt_tgsigqueueinfo getcpu uretprobe "
+	  "rt_sigtimedwait_time64 rt_sigqueueinfo rt_tgsigqueueinfo getcpu uretprobe sigaction sigpending sigsuspend signal "
 	  "ptrace process_vm_readv process_vm_writev" },
 	/* Scheduling and limits: the kernel asks for rights where any are needed. */
 	{ .allow = true, .names =
