@@ -43,6 +43,7 @@ struct err *hosts_parse(const char *dir, const char *text, size_t len, const str
 			struct hosts *ret) _must_check_;
 /* A new endpoint at the end. */
 struct host_endpoint *hosts_add(struct hosts *h, const struct reference *r);
+/* A PEM text. Bytes that are not ASCII can only be comments and become question marks. */
 struct err *hosts_read_pem(const char *dir, const char *name, char **ret) _must_check_;
 
 /* hosts_rewrite.c: *pattern* (POSIX extended; k3s' own addition) applied to *name*, "$1" in *replacement* standing for

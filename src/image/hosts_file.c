@@ -42,8 +42,11 @@ struct err *hosts_read_pem(const char *dir, const char *name, char **ret)
 	_buf_ struct buf b = BUF_INIT;
 
 	TRY(file_read_virtual(AT_FDCWD, path, HOSTS_CERT_MAX, &b));
-	if (memchr(buf_text(&b), '\0', b.len))
+	if (!b.len || memchr(b.data, '\0', b.len))
 		return err_new(ERR_INVALID, "%s is not a PEM text", path);
+	for (size_t i = 0; i < b.len; i++)
+		if ((unsigned char)b.data[i] >= 0x80)
+			b.data[i] = '?';
 	*ret = buf_take(&b);
 	return NULL;
 }

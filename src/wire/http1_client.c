@@ -51,6 +51,7 @@ static struct err *fill(struct http1_conn *c, int64_t deadline_ns, size_t *ret_n
 	}
 	char *to = buf_reserve(&c->in, READ_SIZE);
 
+	*to = '\0';
 	TRY(conn_read(c, to, READ_SIZE, deadline_ns, ret_n));
 	c->in.len += *ret_n;
 	c->in.data[c->in.len] = '\0';

@@ -117,7 +117,11 @@ struct test_server {
 	test_handler *handler;
 	void *context;
 	atomic_int connections, requests;
+	struct test_server *next;
 };
+
+/* Their threads may outlive a test: they are kept. */
+_unused_ static struct test_server *test_servers;
 
 _unused_ static int test_bio_send(void *c, const unsigned char *p, size_t n)
 {
@@ -297,6 +301,8 @@ _unused_ static struct test_server *test_server_new(const char *cert, bool ask_c
 	signal(SIGPIPE, SIG_IGN);
 	s->handler = handler;
 	s->context = context;
+	s->next = test_servers;
+	test_servers = s;
 	if (cert)
 		test_server_tls(s, cert, ask_client);
 	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

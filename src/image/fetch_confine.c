@@ -1,0 +1,161 @@
+#include "image/fetch_confine.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "image/fetch_protocol.h"
+#include "sys/landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define NOFILE_MAX (FETCH_QUEUE_MAX + 64)   /* a pipe for each request, sockets */
+/* Above what the process has when it starts: connections' buffers, certificates, one manifest a thread. */
+#define MEMORY_MAX MIB(128)
+
+static struct err *become(uid_t uid)
+{
+	if (!uid || geteuid() != 0)
+		return NULL;
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_errno(errno, "become user %u", uid);
+	return NULL;
+}
+
+static struct err *set_limit(int what, rlim_t value, const char *name)
+{
+	struct rlimit old;
+
+	if (getrlimit((unsigned)what, &old) < 0)
+		return err_errno(errno, "getrlimit %s", name);
+	rlim_t max = MIN(old.rlim_max, value);
+
+	if (setrlimit((unsigned)what, &(struct rlimit){ max, max }) < 0)
+		return err_errno(errno, "setrlimit %s", name);
+	return NULL;
+}
+
+/* proc(5), statm: the sixth number, pages of data and stack. */
+static struct err *limit_memory(void)
+{
+	_buf_ struct buf b = BUF_INIT;
+	unsigned long long pages;
+
+	TRY(file_read_virtual(AT_FDCWD, "/proc/self/statm", 4096, &b));
+	if (sscanf(buf_text(&b), "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+		return err_new(ERR_INTERNAL, "/proc/self/statm cannot be read");
+	return set_limit(RLIMIT_DATA, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MEMORY_MAX, "DATA");
+}
+
+static struct err *confine_files(void)
+{
+	static const char *const readable[] = { "/etc/resolv.conf", "/etc/hosts", NULL };
+	struct err *e = landlock_confine(readable);
+
+	if (!err_is(e, ERR_UNIMPLEMENTED))
+		return e;
+	log_info("%s: only its user keeps this process from files", err_text(e));
+	err_free(e);
+	return NULL;
+}
+
+/* Allocation, threads, files that are open or that Landlock lets be opened, sockets, time. The last lines are what
+ * the C libraries' resolvers and thread exits use. */
+static const int allowed[] = {
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(lseek),
+	SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(openat), SCMP_SYS(fcntl), SCMP_SYS(ftruncate),
+	SCMP_SYS(memfd_create), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(connect), SCMP_SYS(bind),
+	SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(shutdown),
+	SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+	SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
+	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(getrandom),
+	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
+	SCMP_SYS(exit_group), SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(membarrier),
+};
+
+/* What nothing here calls even by mistake: whoever does is not us any more. All else that is not allowed
+ * fails with EPERM, which resolvers that probe (for nscd, for netlink) take for an answer. */
+static const int deadly[] = {
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(open_tree),
+	SCMP_SYS(fsopen), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf), SCMP_SYS(userfaultfd),
+	SCMP_SYS(io_uring_setup), SCMP_SYS(perf_event_open), SCMP_SYS(keyctl), SCMP_SYS(add_key),
+	SCMP_SYS(setuid), SCMP_SYS(setresuid), SCMP_SYS(kill), SCMP_SYS(init_module), SCMP_SYS(finit_module),
+};
+
+static int add_sockets(scmp_filter_ctx f)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int failed = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(families) && !failed; i++)
+		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	return failed;
+}
+
+static int add_rules(scmp_filter_ctx f)
+{
+	int failed = add_sockets(f);
+
+	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
+		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; i < ARRAY_LEN(deadly) && !failed; i++)
+		failed = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
+	/* No memory that can be executed. */
+	static const int mapping[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
+
+	for (size_t i = 0; i < ARRAY_LEN(mapping) && !failed; i++)
+		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, mapping[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* Threads, by the call whose flags can be seen. */
+	if (!failed)
+		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+					  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	if (!failed)
+		failed = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* abort(3) */
+	if (!failed)
+		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
+					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+	return failed;
+}
+
+static struct err *confine_calls(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+
+	if (!f)
+		return err_new(ERR_INTERNAL, "seccomp: no filter");
+	int failed = add_rules(f);
+
+	if (!failed)
+		failed = seccomp_load(f);
+	seccomp_release(f);
+	return failed ? err_errno(-failed, "seccomp") : NULL;
+}
+
+struct err *fetch_confine(uid_t uid)
+{
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_errno(errno, "signal");
+	TRY(limit_memory());
+	TRY(become(uid));
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_errno(errno, "prctl");
+	TRY(set_limit(RLIMIT_CORE, 0, "CORE"));
+	TRY(set_limit(RLIMIT_FSIZE, MIB(8), "FSIZE")); /* of the memfd that a manifest goes over in */
+	TRY(set_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
+	TRY(confine_files());
+	return confine_calls();
+}
