@@ -59,7 +59,10 @@ void mon_pod_make(struct monitor *m, unsigned owner, int sock)
 static struct err *adopt_init(struct monitor *m, pid_t init)
 {
 	_close_ int pidfd = -1, ns = -1;
+	int status;
 
+	if (mon_orphan_take(m, init, &status))
+		return err_new(ERR_INTERNAL, "the pod's init ended at once");
 	m->pod_init = init;
 	TRY(pidfd_open_pid(init, &pidfd));
 	TRY(namespace_of_pidfd(pidfd, CLONE_NEWPID, &ns));
