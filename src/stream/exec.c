@@ -142,6 +142,10 @@ static void conn_ready(struct watch *w, uint32_t events)
 		x->code = (int)message_u64(&m, MONITOR_TAG_EXIT_CODE);
 		sink_done(&x->in);
 		session_set_patience(s, STREAM_DRAIN_S);
+	} else if (m.type == MONITOR_ATTACH) { /* detached: we did not read for too long */
+		e = message_take_err(&m);
+		if (e && s->state == SESSION_RUN)
+			fail(s, TAKE(e));
 	}
 	err_free(e);
 	check_end(s);
