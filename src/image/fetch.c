@@ -77,6 +77,19 @@ static void end(struct fetch *f, struct err *why)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* The socket has closed: by whose hand. */
+static struct err *how_it_ended(const struct fetch *f)
+{
+	char how[64];
+	int status;
+	struct err *e = spawn_wait(f->pidfd, clock_mono_ns() + 5 * NS_PER_S, &status);
+
+	if (e)
+		return err_wrap(e, "it closed its socket");
+	spawn_describe(status, how);
+	return err_new(ERR_INTERNAL, "ended unexpectedly: %s", how);
+}
+
 static bool is_waited_for(struct fetch *f)
 {
 	pthread_mutex_lock(&f->lock);
@@ -102,7 +115,7 @@ static void *read_answers(void *arg)
 			continue;
 		}
 		if (e || eof) {
-			end(f, err_is(e, ERR_TIMEOUT) ? err_wrap(e, "the fetching process hangs") : e);
+			end(f, err_is(e, ERR_TIMEOUT) ? err_wrap(e, "hangs") : eof ? how_it_ended(f) : e);
 			break;
 		}
 		silent = 0;
@@ -117,19 +130,12 @@ static void *read_answers(void *arg)
 
 /* ---- calling ---- */
 
-static struct err *copy_err(const struct err *e, const char *prefix)
-{
-	return err_new(err_kind(e), "%s%s", prefix, err_text(e));
-}
-
 /* Lock held: why no answer will come. */
 static struct err *gone(const struct fetch *f)
 {
 	if (f->cancelled)
 		return err_new(ERR_CANCELLED, "the pull was given up");
-	if (f->why)
-		return copy_err(f->why, "fetching process: ");
-	return err_new(ERR_INTERNAL, "the fetching process ended unexpectedly");
+	return err_new(err_kind(f->why), "fetching process: %s", err_text(f->why));
 }
 
 static struct err *wait_done(struct fetch *f, const struct call *c, int64_t deadline_ns)
