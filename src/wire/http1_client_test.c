@@ -270,8 +270,13 @@ static void proxy(struct test_conn *c, const struct http1_head *h, void *context
 	test_printf(c, "HTTP/1.1 200 Connection established\r\n\r\n");
 	*up = (struct relay){ c->fd, fd };
 	*down = (struct relay){ fd, c->fd };
-	test_thread(relay_run, up);
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, relay_run, up))
+		abort();
 	relay_run(down);
+	shutdown(fd, SHUT_RDWR);
+	pthread_join(t, NULL);
 	close(fd);
 	test_cut(c);
 }
