@@ -148,13 +148,13 @@ $(NAT)/$1/%_test: $(NAT)/obj/$1/%_test.o $$(patsubst src/%.c,$(NAT)/obj/%.o,$$(D
 		$$(foreach r,$$(call upto,$1,$(ROOMS)),$(NAT)/$$r.a) $(NAT)/obj/gen/api.pb-c.o
 	@mkdir -p $$(@D)
 	$$(call say,CC)
-	$$(Q)$(CC_NAT) $(LDFLAGS_NAT) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
+	$$(Q)$(CC_NAT) $(LDFLAGS_NAT) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) $(LIBS) -Wl,--end-group
 $(FUZ)/$1/%_fuzz: $(FUZ)/obj/$1/%_fuzz.o $$(patsubst src/%.c,$(FUZ)/obj/%.o,$$(DOUBLES_$1)) \
 		$$(foreach r,$$(call upto,$1,$(ROOMS)),$(FUZ)/$$r.a) $(FUZ)/obj/gen/api.pb-c.o
 	@mkdir -p $$(@D)
 	$$(call say,CC)
 	$$(Q)$(CC_FUZ) -fsanitize=address,undefined,fuzzer -L$(VENN)/lib -o $$@ $$(filter %.o,$$^) \
-		-Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
+		-Wl,--start-group $$(filter %.a,$$^) $(LIBS) -Wl,--end-group
 
 .PHONY: check-$1 fuzz-$1
 check-$1: $$(TESTS_$1)

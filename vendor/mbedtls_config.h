@@ -19,8 +19,11 @@
 #define MBEDTLS_HAVE_TIME_DATE
 #define MBEDTLS_PLATFORM_TIME_ALT
 
-/* getrandom(2) feeds CTR_DRBG */
+/* getrandom(2) feeds CTR_DRBG, through mbedtls_hardware_poll(), which is ours: on musl mbedtls' own source opens
+ * /dev/urandom, which a confined process cannot */
 #define MBEDTLS_ENTROPY_C
+#define MBEDTLS_NO_PLATFORM_ENTROPY
+#define MBEDTLS_ENTROPY_HARDWARE_ALT
 #define MBEDTLS_CTR_DRBG_C
 
 /* ---- hashes and ciphers ---- */
