@@ -1,7 +1,10 @@
-/* port-forward: local TCP ports whose connections end in a pod. */
+#include "cli/forward.h"
+
+#include "cli/human.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
+#include "base/file.h"
 #include "base/list.h"
 #include "base/str.h"
 
@@ -13,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FORWARD_PORTS_MAX       16
 #define FORWARD_CONNECTIONS_MAX 64
 #define FORWARD_HIGH            KIB(256)   /* bytes waiting for one local connection: the session is not read */
 #define FORWARD_ERROR_MAX       4096
@@ -47,8 +49,7 @@ struct forward {
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-/* "8080", "9000:8080", ":8080" */
-static struct err *parse_port(const char *text, struct port *ret)
+struct err *forward_parse(const char *text, struct forward_port *ret)
 {
 	const char *colon = strchr(text, ':');
 	_free_ char *first = base_strndup(text, colon ? (size_t)(colon - text) : strlen(text));
@@ -61,7 +62,7 @@ static struct err *parse_port(const char *text, struct port *ret)
 		remote = local;
 	if (!ok || !remote)
 		return err_new(ERR_INVALID, "\"%s\" is not [LOCAL:]REMOTE", text);
-	*ret = (struct port){ .fd = -1, .local = (uint16_t)local, .remote = (uint16_t)remote };
+	*ret = (struct forward_port){ (uint16_t)local, (uint16_t)remote };
 	return NULL;
 }
 
@@ -115,8 +116,22 @@ static struct err *accept_one(struct forward *f, const struct port *p)
 	return open_pair(f, c);
 }
 
+/* What the server said of it; to the user's errors, not among the addresses. */
+static void say_error(struct connection *c)
+{
+	_buf_ struct buf line = BUF_INIT;
+
+	if (!c->error.len)
+		return;
+	buf_printf(&line, "crisp: port-forward: port %u: ", c->remote);
+	human_escape(buf_text(&c->error), c->error.len, &line);
+	buf_putc(&line, '\n');
+	err_ignore(file_write_fd(2, buf_text(&line), line.len));
+}
+
 static void close_connection(struct forward *f, struct connection *c)
 {
+	say_error(c);
 	if (!c->local_over || !c->remote_over)
 		spdy_reset(&f->session->out, c->data_id, SPDY_CANCEL);
 	list_remove(&c->item);
@@ -162,11 +177,6 @@ static void to_local(struct connection *c)
 		shutdown(c->fd, SHUT_WR);
 }
 
-static struct err *say_error(const struct connection *c)
-{
-	return c->error.len ? output_printf("port %u: %s\n", c->remote, buf_text(&c->error)) : NULL;
-}
-
 static struct err *on_event(const struct spdy_event *e, void *context)
 {
 	struct forward *f = context;
@@ -176,10 +186,7 @@ static struct err *on_event(const struct spdy_event *e, void *context)
 
 		if (e->id == c->error_id && e->type == SPDY_DATA) {
 			buf_append(&c->error, e->data, MIN(e->len, FORWARD_ERROR_MAX - c->error.len));
-			if (e->fin) {
-				c->dead |= c->error.len > 0;
-				return say_error(c);
-			}
+			c->dead |= e->fin && c->error.len > 0;
 			return NULL;
 		}
 		if (e->id != c->data_id)
@@ -187,7 +194,8 @@ static struct err *on_event(const struct spdy_event *e, void *context)
 		if (e->type == SPDY_DATA)
 			buf_append(&c->out, e->data, e->len);
 		c->remote_over |= e->fin;
-		c->dead |= e->type == SPDY_RST_STREAM;
+		if (e->type == SPDY_RST_STREAM)
+			c->dead = c->remote_over = c->local_over = true;
 		to_local(c);
 		return NULL;
 	}
@@ -254,24 +262,9 @@ static struct err *turn(struct forward *f)
 	return session_flush(f->session);
 }
 
-static struct err *run(struct cli *c, struct forward *f)
+static struct err *run(const char *url, struct forward *f)
 {
-	Runtime__V1__PortForwardRequest q = RUNTIME__V1__PORT_FORWARD_REQUEST__INIT;
-	Runtime__V1__PortForwardResponse *r;
-	int32_t remote[FORWARD_PORTS_MAX];
-
-	if (c->n_args - 1 > FORWARD_PORTS_MAX)
-		return err_new(ERR_INVALID, "more than %d ports", FORWARD_PORTS_MAX);
-	for (size_t i = 1; i < c->n_args; i++) {
-		TRY(parse_port(c->args[i], &f->ports[f->n_ports]));
-		remote[f->n_ports] = f->ports[f->n_ports].remote;
-		f->n_ports++;
-	}
-	TRY(cli_find_pod(c, c->args[0], (const char **)&q.pod_sandbox_id));
-	q.port = remote;
-	q.n_port = f->n_ports;
-	TRY(cli_call(c, "PortForward", &q, CLI_QUERY_NS, &r));
-	TRY(session_open(r->url, "portforward.k8s.io", &f->session));
+	TRY(session_open(url, "portforward.k8s.io", &f->session));
 	for (size_t i = 0; i < f->n_ports; i++)
 		TRY(listen_local(&f->ports[i]));
 	while (!f->session->eof)
@@ -279,18 +272,40 @@ static struct err *run(struct cli *c, struct forward *f)
 	return err_new(ERR_UNAVAILABLE, "the streaming server ended the session");
 }
 
+struct err *forward_run(const char *url, const struct forward_port *ports, size_t n)
+{
+	struct forward f = { .n_ports = MIN(n, (size_t)FORWARD_PORTS_MAX) };
+
+	list_init(&f.connections);
+	for (size_t i = 0; i < f.n_ports; i++)
+		f.ports[i] = (struct port){ .fd = -1, .local = ports[i].local, .remote = ports[i].remote };
+	struct err *e = run(url, &f);
+
+	for (size_t i = 0; i < f.n_ports; i++)
+		base_close_p(&f.ports[i].fd);
+	list_each(it, &f.connections)
+		close_connection(&f, container_of(it, struct connection, item));
+	session_free(f.session);
+	return e;
+}
+
 struct err *cli_port_forward(struct cli *c)
 {
-	struct forward *f = arena_alloc(&c->arena, sizeof(*f));
+	Runtime__V1__PortForwardRequest q = RUNTIME__V1__PORT_FORWARD_REQUEST__INIT;
+	Runtime__V1__PortForwardResponse *r;
+	struct forward_port ports[FORWARD_PORTS_MAX];
+	int32_t remote[FORWARD_PORTS_MAX];
+	size_t n = c->n_args - 1;
 
-	list_init(&f->connections);
-	struct err *e = run(c, f);
-
-	for (size_t i = 0; i < f->n_ports; i++)
-		base_close_p(&f->ports[i].fd);
-	if (f->session)
-		list_each(it, &f->connections)
-			close_connection(f, container_of(it, struct connection, item));
-	session_free(f->session);
-	return e;
+	if (n > FORWARD_PORTS_MAX)
+		return err_new(ERR_INVALID, "more than %d ports", FORWARD_PORTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		TRY(forward_parse(c->args[i + 1], &ports[i]));
+		remote[i] = ports[i].remote;
+	}
+	TRY(cli_find_pod(c, c->args[0], (const char **)&q.pod_sandbox_id));
+	q.port = remote;
+	q.n_port = n;
+	TRY(cli_call(c, "PortForward", &q, CLI_QUERY_NS, &r));
+	return forward_run(r->url, ports, n);
 }
