@@ -1,0 +1,109 @@
+/* Exec, user namespaces, and namespaces that are joined. */
+#include "box/harness.h"
+
+TEST(exec)
+{
+	_result_ struct result r = { 0 }, x = { 0 }, y = { 0 }, z = { 0 };
+
+	need_root();
+	_free_ char *spec = make_spec(&(struct want){ .script = "sleep 60", .top = ",\"hostname\":\"box\"" });
+
+	create(spec, false, &r);
+	CHECK(!r.create_error);
+	start(&r);
+	exec_in(&r, "{\"args\":[\"sh\",\"-c\",\"hostname; id -u; id -G; pwd; echo $E; ls -d /proc/[0-9]*|wc -l; grep -E "
+		    "'CapEff|CapBnd|Seccomp:|NoNew' /proc/self/status; ls /proc/self/fd | wc -l; exit 7\"],\"env\":[\"PATH=/bin\",\"E=e\"],"
+		    "\"cwd\":\"/tmp\",\"user\":{\"uid\":3,\"gid\":4,\"additionalGids\":[5]},\"noNewPrivileges\":true,"
+		    "\"capabilities\":{\"bounding\":[\"CAP_KILL\"],\"effective\":[\"CAP_KILL\"],\"permitted\":[\"CAP_KILL\"]},"
+		    "\"org.crisp.seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\"}}", &x);
+	CHECK(!x.create_error && !x.exec_error);
+	CHECK_STR(buf_text(&x.out), "box\n3\n4 5\n/tmp\ne\n4\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000020\n"
+				    "NoNewPrivs:\t1\nSeccomp:\t2\n4\n");
+	CHECK_INT(WEXITSTATUS(x.status), 7);
+	exec_in(&r, "{\"args\":[\"nosuch\"],\"env\":[\"PATH=/bin\"]}", &y);
+	CHECK_STR(y.exec_error, "exec: \"nosuch\": executable file not found in $PATH");
+	/* Leaky Vessels by exec. */
+	for (int i = 0; i < 32; i++) {
+		_result_ struct result w = { 0 };
+		_free_ char *process = base_printf("{\"args\":[\"ls\"],\"env\":[\"PATH=/bin\"],\"cwd\":\"/proc/self/fd/%d\"}", i);
+
+		exec_in(&r, process, &w);
+		CHECK(w.create_error || w.exec_error);
+	}
+	kill(r.pid, SIGKILL);
+	finish(&r);
+	exec_in(&r, "{\"args\":[\"ls\"]}", &z);
+	CHECK(z.create_error);
+}
+
+TEST(user_namespace)
+{
+	_result_ struct result r = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R");
+
+	CHECK_STR(output(&(struct want){
+				 .script = "cat /proc/self/uid_map | awk '{print $1,$2,$3}'; id -u; id -g; stat -c '%n %t:%T %u %g' /dev /dev/null /dev/pts;"
+					   "echo x > /dev/null; touch /dev/t /root-file; stat -c %u /dev/t; mount -t tmpfs t /tmp && echo mounted;"
+					   "hostname inner && hostname; mknod /dev/m c 1 3 2>&1",
+				 .namespaces = USER_NS, .linux_members = USER_MAPS, .root = other,
+				 .caps = "[\"CAP_SYS_ADMIN\",\"CAP_MKNOD\",\"CAP_SETUID\"]" }, &r),
+		  "0 100000 65536\n0\n0\n/dev 0:0 0 0\n/dev/null 1:3 0 0\n/dev/pts 0:0 0 0\n0\nmounted\ninner\n"
+		  "mknod: /dev/m: Operation not permitted\n");
+	CHECK_INT(WEXITSTATUS(r.status), 1);
+	remove_other(other);
+}
+
+/* An idmapped volume: the node's root owns it, the container's root sees it as its own. */
+TEST(user_namespace_with_idmapped_volume)
+{
+	_result_ struct result r = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R; echo data > $R-out/f; chown 7:8 $R-out/f");
+	_free_ char *mounts = base_printf(",{\"destination\":\"/v\",\"type\":\"bind\",\"source\":\"%s-out\",\"options\":[\"rbind\"],"
+					  "\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}],"
+					  "\"gidMappings\":[{\"containerID\":0,\"hostID\":200000,\"size\":65536}]}", other);
+
+	CHECK_STR(output(&(struct want){ .script = "stat -c '%u %g' /v /v/f; touch /v/new && stat -c %u /v/new",
+					 .namespaces = USER_NS, .linux_members = USER_MAPS, .root = other, .mounts = mounts }, &r),
+		  "0 0\n7 8\n0\n");
+	_free_ char *path = base_printf("%s-out/new", other);
+	struct stat st;
+
+	CHECK(stat(path, &st) == 0);
+	CHECK_INT(st.st_uid, 0);
+	remove_other(other);
+}
+
+/* As in a pod: the namespaces are there already, owned by a user namespace that is joined by path. */
+TEST(namespaces_are_joined_by_path)
+{
+	_result_ struct result holder = { 0 }, r = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R");
+	_free_ char *spec = make_spec(&(struct want){ .script = "hostname shared; echo; sleep 60", .namespaces = USER_NS,
+						      .linux_members = USER_MAPS, .root = other, .caps = "[\"CAP_SYS_ADMIN\"]" });
+	char byte;
+
+	create(spec, false, &holder);
+	CHECK(!holder.create_error);
+	start(&holder);
+	CHECK(read(holder.out_fd, &byte, 1) == 1);
+	_free_ char *ns = base_printf("{\"type\":\"mount\"},{\"type\":\"user\",\"path\":\"/proc/%d/ns/user\"},"
+				      "{\"type\":\"pid\",\"path\":\"/proc/%d/ns/pid\"},{\"type\":\"network\",\"path\":\"/proc/%d/ns/net\"},"
+				      "{\"type\":\"ipc\",\"path\":\"/proc/%d/ns/ipc\"},{\"type\":\"uts\",\"path\":\"/proc/%d/ns/uts\"}",
+				      (int)holder.pid, (int)holder.pid, (int)holder.pid, (int)holder.pid, (int)holder.pid);
+
+	CHECK_STR(output(&(struct want){ .script = "hostname; id -u; ls -d /proc/[0-9]* | wc -l; stat -c '%u %t:%T' /dev/zero; "
+						   "stat -c %u /dev", .namespaces = ns,
+					 .linux_members = USER_MAPS, .root = other }, &r),
+		  "shared\n0\n4\n0 1:5\n0\n");
+	kill(holder.pid, SIGKILL);
+	waitpid(holder.pid, NULL, 0);
+	remove_other(other);
+}
+
+TEST_MAIN
