@@ -15,7 +15,6 @@
 /* A name of a rule, resolved. */
 struct entry {
 	uint32_t nr;
-	size_t order;
 	const struct oci_seccomp_rule *rule;
 	struct oci_seccomp_arg *args;   /* of the rule, or of socketcall, ipc */
 	size_t n_args;
@@ -81,15 +80,14 @@ static void add_entry(struct arena *a, struct table *t, const struct entry *entr
 		t->entries = grown;
 		t->cap = cap;
 	}
-	t->entries[t->n] = *entry;
-	t->entries[t->n].order = t->n;
-	t->n++;
+	t->entries[t->n++] = *entry;
 }
 
 static void add_multiplexed(struct arena *a, struct table *t, const struct oci_seccomp_rule *r, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(multiplexed); i++) {
-		if (strcmp(multiplexed[i].name, name) != 0)
+		/* Asked for every name of a profile: most differ at the first letter. */
+		if (multiplexed[i].name[0] != name[0] || strcmp(multiplexed[i].name, name) != 0)
 			continue;
 		if (multiplexed[i].own)
 			add_entry(a, t, &(struct entry){ .nr = multiplexed[i].own, .rule = r, .args = r->args,
@@ -123,13 +121,36 @@ static void collect(struct arena *a, const struct oci_seccomp *s, uint32_t arch,
 	}
 }
 
-static int compare_entries(const void *p, const void *q)
+/* Merge sort, bottom up: libc's qsort(3) moves by calls through pointers, which was most of the time here. */
+static uint64_t *sort_keys(uint64_t *keys, uint64_t *spare, size_t n)
 {
-	const struct entry *a = p, *b = q;
+	for (size_t width = 1; width < n; width *= 2) {
+		for (size_t from = 0; from < n; from += 2 * width) {
+			size_t i = from, mid = MIN(from + width, n), j = mid, end = MIN(from + 2 * width, n);
 
-	if (a->nr != b->nr)
-		return a->nr < b->nr ? -1 : 1;
-	return a->order < b->order ? -1 : 1;
+			for (size_t k = from; k < end; k++)
+				spare[k] = j == end || (i < mid && keys[i] <= keys[j]) ? keys[i++] : keys[j++];
+		}
+		uint64_t *sorted = spare;
+
+		spare = keys;
+		keys = sorted;
+	}
+	return keys;
+}
+
+/* By number, then in the profile's order: keys of both are sorted in place of the entries themselves. */
+static void sort_entries(struct arena *a, struct table *t)
+{
+	uint64_t *keys = arena_calloc(a, 2 * t->n + 2, sizeof(*keys));
+	struct entry *sorted = arena_calloc(a, t->n + 1, sizeof(*sorted));
+
+	for (size_t i = 0; i < t->n; i++)
+		keys[i] = (uint64_t)t->entries[i].nr << 32 | i;
+	keys = sort_keys(keys, keys + t->n, t->n);
+	for (size_t i = 0; i < t->n; i++)
+		sorted[i] = t->entries[keys[i] & UINT32_MAX];
+	t->entries = sorted;
 }
 
 static void add_segment(struct segment *segments, size_t *n, const struct segment *s)
@@ -331,8 +352,7 @@ static void emit_arch(struct arena *a, struct emitter *e, const struct oci_secco
 	collect(a, s, arch, &t);
 	if (x32)
 		collect(a, s, SCMP_ARCH_X32, &t);
-	if (t.n)
-		qsort(t.entries, t.n, sizeof(*t.entries), compare_entries);
+	sort_entries(a, &t);
 	struct segment *segments = arena_calloc(a, 2 * t.n + 8, sizeof(*segments));
 
 	make_segments(s, &t, 0, x86_64 ? X32_BIT : NR_SKIPPED, segments, &n);
