@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 struct fixture {
 	char dir[32], path[64];
@@ -690,6 +692,41 @@ TEST(reader_that_does_not_read_blocks_only_its_sender)
 	stop(f);
 }
 
+/* What the timer does, without its minutes: on this thread, while the I/O thread rests. */
+static void tick_all(struct fixture *f, int times)
+{
+	eventfd_t n;
+
+	eventfd_write(f->stop_fd, 1);
+	pthread_join(f->thread, NULL);
+	eventfd_read(f->stop_fd, &n);
+	for (int i = 0; i < times; i++)
+		list_each(it, &f->server->connections)
+			grpc_connection_tick(container_of(it, struct grpc_connection, item));
+	pthread_create(&f->thread, NULL, serve, f);
+}
+
+TEST(reader_that_stalls_is_given_up)
+{
+	struct fixture *f = start();
+	_buf_ struct buf b = BUF_INIT;
+	int fd = dial_raw(f);
+
+	put_preface(&b);
+	put_headers(&b, 1, "/t/Flood", "POST", "application/grpc");
+	put_frame(&b, 0, 1, 1, "\0\0\0\0\0", 5);
+	CHECK(write(fd, b.data, b.len) == (ssize_t)b.len);
+	for (int i = 0; i < 100 && atomic_load(&f->sent) < 4; i++)
+		usleep(10000);
+	usleep(200000);
+	tick_all(f, GRPC_STALL_TICKS);
+	CHECK_INT(atomic_load(&f->cancelled), 0);
+	tick_all(f, 1);
+	wait_until(&f->cancelled, 1);
+	close(fd);
+	stop(f);
+}
+
 TEST(more_connections_than_allowed_are_closed)
 {
 	struct fixture *f = start();
@@ -714,6 +751,37 @@ TEST(more_connections_than_allowed_are_closed)
 	free(TAKE(body));
 	CHECK_OK(grpc_client_call(c, "/t/Echo", "x", 1, in_ms(5000), &body, &len));
 	grpc_client_free(c);
+	stop(f);
+}
+
+/* 0: the server hung up at once; 1: it spoke. */
+static int dial_as_nobody(struct fixture *f)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char byte;
+
+	strcpy(a.sun_path, f->path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (setuid(65534) || connect(fd, (struct sockaddr *)&a, sizeof(a)))
+		return 2;
+	return read(fd, &byte, 1) > 0;
+}
+
+TEST(only_root_and_our_own_user_may_call)
+{
+	if (geteuid() != 0)
+		SKIP("another user can only be tried as root");
+	struct fixture *f = start();
+	int status = -1;
+
+	CHECK(chmod(f->dir, 0755) == 0 && chmod(f->path, 0777) == 0);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(dial_as_nobody(f));
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 0);
 	stop(f);
 }
 

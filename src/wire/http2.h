@@ -16,7 +16,7 @@
 #define HTTP2_CONNECTION_WINDOW (4 << 20)
 #define HTTP2_CONTINUATIONS_MAX 8           /* of one header block: CVE-2023-45288 */
 #define HTTP2_RESETS_BURST      1000        /* streams a peer may reset at once, then */
-#define HTTP2_RESETS_PER_S      33          /* so many a second: CVE-2023-44487 */
+#define HTTP2_RESETS_PER_S      100         /* so many a second: CVE-2023-44487 (probes that time out reset too) */
 #define HTTP2_ACKS_MAX          1000        /* PING and SETTINGS answers that wait to be sent */
 #define HTTP2_SETTINGS_MAX      32          /* entries of one SETTINGS frame */
 
