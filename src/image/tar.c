@@ -232,10 +232,24 @@ static struct err *read_entry(struct tar *t)
 	return make_entry(t, block);
 }
 
+/* Some writers stop right after the last file's bytes, without its padding and without the blocks of zeros at the
+ * end: nothing is missing then, and every other reader takes it. */
+static struct err *skip_padding(struct tar *t)
+{
+	if (t->pad == 0)
+		return NULL;
+	TRY(refill(t));
+	if (t->n == 0) {
+		t->ended = true;
+		return NULL;
+	}
+	return skip(t, t->pad);
+}
+
 struct err *tar_next(struct tar *t, const struct tar_entry **ret_entry)
 {
 	TRY(skip(t, t->left));
-	TRY(skip(t, t->pad));
+	TRY(skip_padding(t));
 	t->left = t->pad = 0;
 	buf_clear(&t->long_path);
 	buf_clear(&t->long_target);

@@ -83,7 +83,7 @@ struct err *erofs_writer_name(struct erofs_writer *w, struct erofs_dir *dir, con
 static struct err *locate_new(struct erofs_writer *w, const char *path, struct erofs_dir **ret_dir,
 			      char ret_name[EROFS_NAME_MAX + 1])
 {
-	TRY(erofs_tree_locate(&w->tree, path, true, ret_dir, ret_name));
+	TRY(erofs_tree_locate(&w->tree, path, EROFS_MAKE, ret_dir, ret_name));
 	if (!*ret_name)
 		return err_new(ERR_INVALID, "the root can only be a directory");
 	return NULL;
@@ -114,7 +114,7 @@ static struct err *get_dir(struct erofs_writer *w, const char *path, struct erof
 	struct erofs_dir *dir = NULL;
 	char name[EROFS_NAME_MAX + 1];
 
-	TRY(erofs_tree_locate(&w->tree, path, true, &dir, name));
+	TRY(erofs_tree_locate(&w->tree, path, EROFS_MAKE, &dir, name));
 	if (*name) {
 		struct erofs_node *node = erofs_tree_find(&w->tree, dir, name);
 
@@ -225,7 +225,11 @@ struct err *erofs_add_whiteout(struct erofs_writer *w, const char *path)
 	char name[EROFS_NAME_MAX + 1];
 	struct erofs_attr attr = {.mtime = w->epoch.sec, .mtime_nsec = w->epoch.nsec};
 
-	TRY(locate_new(w, path, &dir, name));
+	TRY(erofs_tree_locate(&w->tree, path, EROFS_HIDE, &dir, name));
+	if (!dir)
+		return NULL;
+	if (!*name)
+		return err_new(ERR_INVALID, "the root cannot be hidden");
 	struct erofs_node *node = erofs_tree_find(&w->tree, dir, name);
 
 	if (!node)
@@ -242,7 +246,7 @@ struct err *erofs_add_link(struct erofs_writer *w, const char *path, const char 
 
 	if (w->file.open)
 		return err_new(ERR_INTERNAL, "an entry in the middle of a file");
-	TRY_WRAP(erofs_tree_locate(&w->tree, target, false, &dir, name), "hard link to %s", target);
+	TRY_WRAP(erofs_tree_locate(&w->tree, target, EROFS_FIND, &dir, name), "hard link to %s", target);
 	struct erofs_node *node = *name ? erofs_tree_find(&w->tree, dir, name) : &dir->node;
 
 	if (!node || node->whiteout)

@@ -65,7 +65,7 @@ struct err *erofs_file_begin(struct erofs_writer *w, const char *path, const str
 	TRY(erofs_writer_attr(w, attr, S_IFREG, &f->inode, &opaque));
 	if (size > EROFS_FILE_MAX)
 		return err_new(ERR_EXHAUSTED, "a file larger than 16 TiB");
-	TRY(erofs_tree_locate(&w->tree, path, true, &f->dir, f->name));
+	TRY(erofs_tree_locate(&w->tree, path, EROFS_MAKE, &f->dir, f->name));
 	if (!*f->name)
 		return err_new(ERR_INVALID, "the root can only be a directory");
 	f->inode.size = size;

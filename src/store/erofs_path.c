@@ -38,6 +38,7 @@ struct walk {
 	struct erofs_tree *tree;
 	struct erofs_dir *dir;
 	bool make;
+	bool hide;                      /* for a whiteout: below what is no directory there is nothing to hide */
 	unsigned hops;
 	char *next; /* into todo */
 	char todo[TODO_MAX + 1];
@@ -73,6 +74,8 @@ static struct err *enter(struct walk *w, const char *name)
 			       EROFS_NAME_MAX);
 	struct erofs_node *node = erofs_tree_find(w->tree, w->dir, name);
 
+	if (node && node->whiteout && w->hide)
+		return err_new(ERR_PRECONDITION, "%s is hidden whole", name);
 	if (!node || node->whiteout) {
 		if (!w->make)
 			return err_new(ERR_INVALID, "%s is not in this layer", name);
@@ -83,16 +86,18 @@ static struct err *enter(struct walk *w, const char *name)
 	if (node->type == EROFS_FT_SYMLINK)
 		return follow(w, ((struct erofs_symlink *)node)->target);
 	if (node->type != EROFS_FT_DIR)
-		return err_new(ERR_INVALID, "%s is not a directory", name);
+		return err_new(ERR_PRECONDITION, "%s is not a directory", name);
 	w->dir = erofs_node_dir(node);
 	return NULL;
 }
 
-struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, bool make, struct erofs_dir **ret_dir,
+struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, enum erofs_how how, struct erofs_dir **ret_dir,
 			      char ret_name[EROFS_NAME_MAX + 1])
 {
 	char cleaned[EROFS_PATH_MAX + 1];
-	struct walk w = {.tree = t, .dir = t->root, .make = make, .next = w.todo};
+	struct walk w = {
+		.tree = t, .dir = t->root, .make = how != EROFS_FIND, .hide = how == EROFS_HIDE, .next = w.todo,
+	};
 
 	TRY(clean(path, cleaned));
 	char *last = strrchr(cleaned, '/');
@@ -107,8 +112,15 @@ struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, bool make,
 
 		w.next = end + (*end == '/');
 		*end = '\0';
-		if (*name)
-			TRY(enter(&w, name));
+		struct err *e = *name ? enter(&w, name) : NULL;
+
+		if (err_is(e, ERR_PRECONDITION) && how == EROFS_HIDE) {
+			err_free(e);
+			*ret_dir = NULL;
+			return NULL;
+		}
+		if (e)
+			return err_is(e, ERR_PRECONDITION) ? err_as(e, ERR_INVALID) : e;
 	}
 	*ret_dir = w.dir;
 	strcpy(ret_name, last ? last + 1 : cleaned);

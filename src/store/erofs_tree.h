@@ -69,10 +69,15 @@ void erofs_tree_done(struct erofs_tree *t);
 /* Memory of the tree, zeroed, within EROFS_MEMORY_MAX. */
 struct err *erofs_tree_alloc(struct erofs_tree *t, size_t size, void **ret_p) _must_check_;
 
+enum erofs_how {
+	EROFS_FIND,     /* what is missing before the last component is ERR_INVALID */
+	EROFS_MAKE,     /* … is made */
+	EROFS_HIDE,     /* … too, for a whiteout; but below a file or another whiteout nothing is left to hide: *ret_dir is NULL */
+};
+
 /* Where *path* leads to: its directory and its last component, "" for the root itself. Symbolic
- * links before the last component are followed; what is missing before it is made if *make*, else
- * it is ERR_INVALID. */
-struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, bool make, struct erofs_dir **ret_dir,
+ * links before the last component are followed. */
+struct err *erofs_tree_locate(struct erofs_tree *t, const char *path, enum erofs_how how, struct erofs_dir **ret_dir,
 			      char ret_name[EROFS_NAME_MAX + 1]) _must_check_;
 
 /* The node of that name, NULL if there is none. */
