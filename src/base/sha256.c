@@ -18,6 +18,8 @@ void sha256_update(struct sha256 *h, const void *p, size_t n)
 	const unsigned char *from = p;
 	size_t fill = h->total % 64;
 
+	if (n == 0)
+		return; /* p may be NULL then */
 	h->total += n;
 	if (fill) {
 		size_t take = MIN(n, 64 - fill);
