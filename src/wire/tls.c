@@ -1,6 +1,7 @@
 #include "wire/tls.h"
 
 #include "base/log.h"
+#include "wire/tls_ciphers.h"
 #include "wire/tls_verify.h"
 
 #include <arpa/inet.h>
@@ -128,6 +129,7 @@ static struct err *configure(struct tls_config *c, const struct tls_options *o)
 	mbedtls_ssl_conf_rng(&c->ssl, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
 	mbedtls_ssl_conf_min_tls_version(&c->ssl, MBEDTLS_SSL_VERSION_TLS1_2);
 	mbedtls_ssl_conf_authmode(&c->ssl, o->skip_verify ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_REQUIRED);
+	mbedtls_ssl_conf_ciphersuites(&c->ssl, tls_ciphers());
 	mbedtls_ssl_conf_alpn_protocols(&c->ssl, (const char **)alpn);
 	for (const char *const *ca = o->ca; ca && *ca; ca++)
 		TRY(parse_ca(&c->ca, *ca));
@@ -235,8 +237,10 @@ static struct err *handshake(struct tls *t, int64_t deadline_ns)
 	for (;;) {
 		int n = mbedtls_ssl_handshake(&t->ssl);
 
-		if (n == 0)
+		if (n == 0) {
+			log_debug("%s: %s, %s", t->peer, tls_version(t), tls_cipher(t));
 			return NULL;
+		}
 		if (n != MBEDTLS_ERR_SSL_WANT_READ && n != MBEDTLS_ERR_SSL_WANT_WRITE)
 			return handshake_error(t, n);
 		TRY_WRAP(wait_ready(t, n, deadline_ns), "TLS handshake with %s", t->peer);
@@ -346,4 +350,9 @@ int tls_fd(const struct tls *t)
 const char *tls_version(const struct tls *t)
 {
 	return mbedtls_ssl_get_version(&t->ssl);
+}
+
+const char *tls_cipher(const struct tls *t)
+{
+	return mbedtls_ssl_get_ciphersuite(&t->ssl);
 }

@@ -47,5 +47,6 @@ struct err *tls_write(struct tls *t, const void *p, size_t n, int64_t deadline_n
 bool tls_pending(const struct tls *t);
 int tls_fd(const struct tls *t);
 const char *tls_version(const struct tls *t);   /* "TLSv1.3" */
+const char *tls_cipher(const struct tls *t);    /* "TLS1-3-AES-128-GCM-SHA256" */
 
 #endif

@@ -2,9 +2,10 @@
 #include "base/log.h"
 #include "wire/http1_testserver.h"
 #include "wire/tls.h"
+#include "wire/tls_ciphers.h"
 
 static char *ca, *other_ca;
-static char version[16]; /* of the last connection */
+static char version[16], cipher[64]; /* of the last connection */
 
 static void hello(struct test_conn *c, const struct http1_head *h, void *context)
 {
@@ -53,8 +54,10 @@ static struct err *talk(int port, struct tls_config *c, const char *host)
 		e = tls_read(t, answer + n, sizeof(answer) - n, soon(), &got);
 		n += e ? 0 : got;
 	}
-	if (!e)
+	if (!e) {
 		snprintf(version, sizeof(version), "%s", tls_version(t));
+		snprintf(cipher, sizeof(cipher), "%s", tls_cipher(t));
+	}
 	tls_free(t);
 	return e;
 }
@@ -74,6 +77,8 @@ TEST(tls_verified_server)
 
 	CHECK_OK(talk(s->port, c, "registry.test"));
 	CHECK_STR(version, "TLSv1.3");
+	CHECK_STR(cipher, tls_ciphers()[0] == MBEDTLS_TLS1_3_AES_128_GCM_SHA256 ? "TLS1-3-AES-128-GCM-SHA256" :
+										  "TLS1-3-CHACHA20-POLY1305-SHA256");
 	CHECK_OK(talk(s->port, c, "Registry.TEST"));
 	CHECK_OK(talk(s->port, c, "a.wild.test"));
 	CHECK_OK(talk(s->port, c, "127.0.0.1"));

@@ -42,6 +42,10 @@ static void note_names(struct tls_verify *v, const mbedtls_x509_crt *crt)
 			 inet_ntop(s->buf.len == 4 ? AF_INET : AF_INET6, s->buf.p, ip, sizeof(ip)))
 			buf_printf(&b, "%s%s", b.len ? ", " : "", ip);
 	}
+	/* Whatever the certificate's maker put there, people read it. */
+	for (size_t i = 0; i < b.len; i++)
+		if ((unsigned char)b.data[i] < 0x20 || (unsigned char)b.data[i] >= 0x7f)
+			b.data[i] = '?';
 	if (b.len)
 		snprintf(v->names, sizeof(v->names), "%s", b.data);
 	else if (mbedtls_x509_dn_gets(v->names, sizeof(v->names), &crt->subject) < 0)
