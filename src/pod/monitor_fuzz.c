@@ -41,12 +41,13 @@ static struct child {
 	bool ended;              /* in the queue to be reaped */
 	int status;
 	int report;              /* the job's socket, -1: none */
-	int out, error, console; /* the container's ends, -1: none */
+	int start, out, error, console; /* the container's ends, -1: none */
 } children[CHILDREN_MAX];
 static size_t n_children;
 static pid_t next_pid;
 static int64_t now_ns;
 static int peers[PEERS_MAX];
+static int full_reader = -1;
 
 /* ---- doubles ---------------------------------------------------------------------------------- */
 
@@ -110,7 +111,8 @@ static struct child *add_child(void)
 		return NULL;
 	struct child *c = &children[n_children++];
 
-	*c = (struct child){ .pid = next_pid++, .report = -1, .out = -1, .error = -1, .console = -1 };
+	*c = (struct child){ .pid = next_pid++, .report = -1, .start = -1, .out = -1, .error = -1,
+			      .console = -1 };
 	return c;
 }
 
@@ -140,6 +142,7 @@ struct err *mon_process_fork(int report_fd, pid_t *ret_pid)
 			io = &m.execs[i].io;
 	c->report = keep_copy(report_fd);
 	if (io) {
+		c->start = keep_copy(io->start);
 		c->out = keep_copy(io->stdio[1]);
 		c->error = keep_copy(io->error);
 		c->console = keep_copy(io->console);
@@ -175,6 +178,7 @@ bool mon_process_reap(pid_t *ret_pid, int *ret_status)
 		*ret_pid = c->pid;
 		*ret_status = c->status;
 		mon_close_fd(&c->report);
+		mon_close_fd(&c->start);
 		mon_close_fd(&c->out);
 		mon_close_fd(&c->error);
 		mon_close_fd(&c->console);
@@ -208,7 +212,11 @@ static void settle(void)
 	/* What a container or cgroup path from the input may name is not for the machine that fuzzes. */
 	m.pod_cgroup[0] = '\0';
 	for (unsigned i = 0; i < m.n_containers; i++)
-		m.containers[i].cgroup[0] = m.containers[i].state_dir[0] = '\0';
+		if (m.containers[i].phase != PHASE_FREE) {
+			m.containers[i].cgroup[0] = '\0';
+			if (m.containers[i].state_dir[0])
+				strcpy(m.containers[i].state_dir, "/nonexistent/fuzz");
+		}
 }
 
 static void do_connect(struct input *in)
@@ -232,11 +240,29 @@ static void do_connect(struct input *in)
 	}
 }
 
+/* A pipe that takes nothing until do_read() empties it. */
+static int full_pipe(void)
+{
+	static const char fill[4096];
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC | O_NONBLOCK))
+		return -1;
+	while (write(p[1], fill, sizeof(fill)) > 0)
+		;
+	mon_close_fd(&full_reader);
+	full_reader = keep_copy(p[0]);
+	close(p[0]);
+	return p[1];
+}
+
 static int some_fd(unsigned kind)
 {
 	int p[2], fd = -1;
 
-	switch (kind % 6) {
+	switch (kind % 7) {
+	case 6:
+		return full_pipe();
 	case 0:
 		return memfd_create("fuzz", MFD_CLOEXEC);
 	case 1:
@@ -272,7 +298,8 @@ static void put_field(struct input *in, struct message *msg)
 		message_put_str(msg, tag, words[take(in) % ARRAY_LEN(words)]);
 		break;
 	case 1:
-		v = take(in) | take(in) << 8;
+		v = take(in);
+		v |= (uint64_t)take(in) << 8;
 		message_put_u64(msg, tag, v);
 		break;
 	case 2:
@@ -292,7 +319,9 @@ static void do_send(struct input *in)
 	int peer = peers[take(in) % PEERS_MAX];
 	struct message msg;
 
-	message_init(&msg, (uint16_t)(take(in) % 24), take(in));
+	uint16_t type = (uint16_t)(take(in) % 24);
+
+	message_init(&msg, type, take(in));
 	for (unsigned n = take(in) % 8; n; n--)
 		put_field(in, &msg);
 	for (unsigned n = take(in) % 6; n; n--)
@@ -343,6 +372,7 @@ static void do_report(struct input *in)
 		message_put_err(&msg, e);
 		err_free(e);
 	} else if (how % 4 != 2 && (made = add_child())) {
+		made->start = TAKE_FD(c->start);
 		made->out = keep_copy(c->out);
 		made->error = keep_copy(c->error);
 		message_put_u64(&msg, MONITOR_TAG_PID, (uint64_t)made->pid);
@@ -353,7 +383,7 @@ static void do_report(struct input *in)
 		struct message terminal; /* not what box sends, but a descriptor comes with it */
 
 		message_init(&terminal, 1, 0);
-		message_add_fd(&terminal, some_fd(5));
+		message_add_fd(&terminal, some_fd(how & 32 ? 5 : 4));
 		err_free(message_send(c->console, &terminal));
 		message_close_fds(&terminal);
 	}
@@ -411,10 +441,13 @@ static void do_time(struct input *in)
 
 static void do_read(struct input *in)
 {
+	static char drained[65536];
 	struct message msg;
 	bool eof;
 	int peer = peers[take(in) % PEERS_MAX];
 
+	if (full_reader >= 0)
+		(void)!read(full_reader, drained, sizeof(drained));
 	if (peer < 0)
 		return;
 	struct err *e = message_recv(peer, 0, &msg, &eof);
@@ -464,6 +497,7 @@ static void finish(void)
 {
 	for (size_t i = 0; i < PEERS_MAX; i++)
 		mon_close_fd(&peers[i]);
+	mon_close_fd(&full_reader);
 	for (int round = 0; round < 3; round++) {
 		settle();
 		for (size_t i = 0; i < n_children; i++) {
