@@ -29,6 +29,7 @@ type PodOption func(*runtimeapi.PodSandboxConfig)
 // CNI gives the pod a network of its own; without it, it has the node's, which is faster.
 func CNI(c *runtimeapi.PodSandboxConfig) {
 	c.Linux.SecurityContext.NamespaceOptions.Network = runtimeapi.NamespaceMode_POD
+	c.Hostname = c.Metadata.Name // the kubelet sends none for the node's network
 }
 
 // SharedPID gives all containers of the pod one PID namespace.
@@ -47,7 +48,6 @@ func (t *T) PodConfig(options ...PodOption) *runtimeapi.PodSandboxConfig {
 	uid := fmt.Sprintf("%08x-0000-4000-8000-%012x", n, os.Getpid())
 	c := &runtimeapi.PodSandboxConfig{
 		Metadata:     &runtimeapi.PodSandboxMetadata{Name: fmt.Sprintf("pod-%d", n), Namespace: "critests", Uid: uid},
-		Hostname:     fmt.Sprintf("pod-%d", n),
 		LogDirectory: filepath.Join(t.Work, "logs", uid),
 		Labels:       map[string]string{"critests": "yes", "uid": uid},
 		Annotations:  map[string]string{"critests.annotation": "kept"},
