@@ -34,6 +34,10 @@ skeleton()
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$tree/"
 	ln -s var/root "$tree/root"
 	cp -r "$root/image/files/." "$tree/"
+	# containerd 1.7 knows CNI up to 1.0
+	mkdir -p "$tree/etc/containerd/net.d"
+	sed 's/"cniVersion": "1.1.0"/"cniVersion": "1.0.0"/' "$tree/etc/cni/net.d/10-bridge.conflist" \
+		>"$tree/etc/containerd/net.d/10-bridge.conflist"
 	ln -s ../var/lib/kubernetes "$tree/etc/kubernetes"
 	ln -s ../proc/self/mounts "$tree/etc/mtab"
 }
@@ -66,7 +70,7 @@ programs_install()
 	for file in $cni_plugins; do
 		install -m 755 "$go_bin/$file" "$tree/opt/cni/bin/"
 	done
-	install -m 755 "$go_bin/scenario" "$tree/usr/libexec/crisp-tests/"
+	install -m 755 "$go_bin/scenario" "$go_bin/critests" "$out/payload" "$tree/usr/libexec/crisp-tests/"
 	if [ -x "$product" ]; then
 		install -m 755 "$product" "$tree/usr/bin/crisp"
 	else
@@ -83,6 +87,24 @@ secrets_install()
 	# for who wants to trust the tests' CA everywhere
 	install -m 644 "$out/pki/ca.crt" "$tree/etc/pki/ca.crt"
 	install -m 600 "$out/pki/auth.json" "$tree/etc/crisp/auth.json"
+	# the suite's misbehaving registries sign for themselves
+	install -m 600 "$out/pki/ca.key" "$tree/usr/libexec/crisp-tests/"
+	bad_registries "$tree/etc/crisp/certs.d"
+}
+
+# The names under which the tests' own server answers (qemu-tests/nodetest/badregistry.go); all trust the tests' CA.
+bad_registries()
+{
+	local dir=$1 name
+	for name in bad other strangeca expired notyet wrongname mirrored; do
+		mkdir -p "$dir/$name.test:5443"
+		echo "127.0.0.1 $name.test" >>"$tree/etc/hosts"
+		printf 'server = "https://%s"\n\n[host."https://%s"]\n  capabilities = ["pull", "resolve"]\n  ca = "/etc/pki/ca.crt"\n' \
+			"$name.test:5443" "$name.test:5443" >"$dir/$name.test:5443/hosts.toml"
+	done
+	# a mirror that is asked before the registry itself, where nothing answers
+	sed -i 's|^server = .*|server = "https://mirrored.test:5444"|; s|^\[host.*|[host."https://bad.test:5443"]|' \
+		"$dir/mirrored.test:5443/hosts.toml"
 }
 
 erofs_make()

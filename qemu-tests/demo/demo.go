@@ -26,14 +26,14 @@ var manifests embed.FS
 const (
 	manifestDir = "/var/lib/kubernetes/manifests"
 	podsURL     = "http://127.0.0.1:10255/pods"
-	waitPods    = 6 * time.Minute
+	waitPods    = 10 * time.Minute
 	benchPods   = 20
 	benchImage  = node.Registry + "/toybox:1"
 )
 
 // Run is the whole demo. First says that nothing ran in this machine before it.
 func Run(first bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	defer cancel()
 	say("the node: %s", kernel())
 	cri, err := node.Connect(ctx, 2*time.Minute)
@@ -49,7 +49,9 @@ func Run(first bool) error {
 	if err := stop(); err != nil {
 		return err
 	}
-	if err := measure(ctx, cri); err != nil {
+	if len(failures) > 0 {
+		failures = append(failures, "nothing was measured")
+	} else if err := measure(ctx, cri); err != nil {
 		failures = append(failures, err.Error())
 	}
 	failures = append(failures, cleanUp(ctx, cri)...)
@@ -125,7 +127,7 @@ func pods() (map[string]*corev1.Pod, error) {
 func watch(ctx context.Context, cri *node.CRI) []string {
 	done := map[string]bool{}
 	until := time.Now().Add(waitPods)
-	for {
+	for round := 1; ; round++ {
 		var failures []string
 		all, err := pods()
 		for _, e := range expectations {
@@ -148,8 +150,25 @@ func watch(ctx context.Context, cri *node.CRI) []string {
 		if len(failures) == 0 || time.Now().After(until) || ctx.Err() != nil {
 			return failures
 		}
+		if round%40 == 0 {
+			fmt.Printf("[%6.1f s] waiting for %d things, first: %s\n%s", node.Uptime().Seconds(), len(failures),
+				failures[0], kubeletErrors(2))
+		}
 		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// kubeletErrors are the last lines of its log that are errors.
+func kubeletErrors(count int) string {
+	var text string
+	lines := strings.Split(node.Log("kubelet", 1000), "\n")
+	for i := len(lines) - 1; i >= 0 && count > 0; i-- {
+		if strings.HasPrefix(lines[i], "E") {
+			text = "  " + lines[i] + "\n" + text
+			count--
+		}
+	}
+	return text
 }
 
 func errorText(err error) string {

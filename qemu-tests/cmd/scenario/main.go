@@ -10,12 +10,15 @@ import (
 
 	"crisp.dev/qemu-tests/demo"
 	"crisp.dev/qemu-tests/node"
+	"crisp.dev/qemu-tests/nodetest"
 )
 
 // Each is told whether it is the first in this machine.
 var scenarios = map[string]func(first bool) error{
-	"demo":  demo.Run,
-	"shell": shell,
+	"demo":     demo.Run,
+	"node":     nodetest.Run,
+	"critests": critests,
+	"shell":    shell,
 }
 
 func main() {

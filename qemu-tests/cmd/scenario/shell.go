@@ -15,3 +15,14 @@ func shell(bool) error {
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	return cmd.Run()
 }
+
+// critests runs the CRI suite, a program of its own.
+func critests(bool) error {
+	args := []string{"--runtime", node.Runtime(), "--kill-serve"}
+	if pattern := node.CommandLine("crisp.cases", ""); pattern != "" {
+		args = append(args, "--run", pattern)
+	}
+	cmd := exec.Command("/usr/libexec/crisp-tests/critests", args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+	return cmd.Run()
+}
