@@ -219,6 +219,22 @@ struct err *erofs_add_node(struct erofs_writer *w, const char *path, const struc
 	return erofs_writer_name(w, dir, name, node);
 }
 
+/* Nobody gave this directory: it was made to hold whiteouts, which one for it makes needless. Some tools
+ * list what was in a removed directory before the directory. No deeper than EROFS_DEPTH_MAX; a directory
+ * that was found to hold more is opaque since then and not searched again. */
+static bool holds_only_whiteouts(const struct erofs_dir *dir)
+{
+	if (!dir->implied || dir->opaque)
+		return false;
+	for (const struct erofs_name *name = dir->children; name; name = name->next) {
+		const struct erofs_dir *below = erofs_node_dir(name->node);
+
+		if (below ? !holds_only_whiteouts(below) : !name->node->whiteout)
+			return false;
+	}
+	return true;
+}
+
 struct err *erofs_add_whiteout(struct erofs_writer *w, const char *path)
 {
 	struct erofs_dir *dir = NULL;
@@ -232,7 +248,7 @@ struct err *erofs_add_whiteout(struct erofs_writer *w, const char *path)
 		return err_new(ERR_INVALID, "the root cannot be hidden");
 	struct erofs_node *node = erofs_tree_find(&w->tree, dir, name);
 
-	if (!node)
+	if (!node || (erofs_node_dir(node) && holds_only_whiteouts(erofs_node_dir(node))))
 		return erofs_add_node(w, path, &attr, S_IFCHR, 0, 0);
 	if (erofs_node_dir(node))
 		erofs_node_dir(node)->opaque = true;

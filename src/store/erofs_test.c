@@ -550,11 +550,16 @@ TEST(whiteouts)
 	CHECK_OK(erofs_add_whiteout(writer, "file")); /* hides lower layers' only */
 	CHECK_OK(erofs_add_whiteout(writer, "file2"));
 	add_file("file2", "g", 1);
+	CHECK_OK(erofs_add_whiteout(writer, "dir/a/x"));   /* then its directory: one whiteout is enough */
+	CHECK_OK(erofs_add_whiteout(writer, "dir/b"));
+	CHECK_OK(erofs_add_whiteout(writer, "dir"));
+	CHECK_OK(erofs_add_whiteout(writer, "dir/c"));
 	CHECK_ERR(erofs_add_link(writer, "l", "etc/gone"), ERR_INVALID);
 	CHECK_ERR(erofs_add_whiteout(writer, "/"), ERR_INVALID);
 	finish_and_mount();
 	CHECK_INT(stat_in("etc/gone").st_mode & S_IFMT, S_IFCHR);
 	CHECK_INT(stat_in("etc/gone").st_rdev, 0);
+	CHECK_INT(stat_in("dir").st_mode & S_IFMT, S_IFCHR);
 	const char *const opaque[] = {"etc/opaque", "first", "after", "implied"};
 
 	for (size_t i = 0; i < ARRAY_LEN(opaque); i++)
