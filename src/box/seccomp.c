@@ -301,18 +301,79 @@ static void emit_entry(struct emitter *e, const struct entry *entry)
 	patch(e, start, FAIL, e->n);
 }
 
-static void emit_leaf(struct emitter *e, const struct segment *s)
+/* A conditional answer, tried rule by rule. */
+static void emit_block(struct emitter *e, const struct segment *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		emit_entry(e, &s->entries[i]);
-	emit(e, RET, s->entries ? e->default_action : s->action, 0, 0);
+	emit(e, RET, e->default_action, 0, 0);
 }
 
-/* A far branch goes through a jump of its own; a near one (255 instructions) does without. */
+/* Few enough segments that every jump among their comparisons and answers is a near one. */
+#define ISLAND_MAX 64
+
+/* What the comparisons of an island lead to: slots behind them. */
+struct island {
+	size_t first;                       /* instruction of the first slot, once known */
+	const struct segment *slots[ISLAND_MAX];
+	size_t n;
+};
+
+/* The slot for *s*: actions are shared. */
+static size_t slot_of(struct island *island, const struct segment *s)
+{
+	for (size_t i = 0; i < island->n; i++)
+		if (!s->entries && !island->slots[i]->entries && island->slots[i]->action == s->action)
+			return i;
+	island->slots[island->n] = s;
+	return island->n++;
+}
+
+/* A comparison for each boundary; *n* - 1 of them, in preorder: the lower half follows at once. Returns where the
+ * code for these segments begins: an instruction, or a slot. */
+static size_t emit_compares(struct emitter *e, struct island *island, const struct segment *segments, size_t n)
+{
+	if (n == 1)
+		return island->first + slot_of(island, segments);
+	size_t mid = n / 2, at = e->n;
+
+	emit(e, JGE, segments[mid].start, 0, 0);
+	size_t lower = emit_compares(e, island, segments, mid);
+	size_t upper = emit_compares(e, island, segments + mid, n - mid);
+
+	if (!e->over) {
+		e->insns[at].jt = (uint8_t)(upper - at - 1);
+		e->insns[at].jf = (uint8_t)(lower - at - 1);
+	}
+	return at;
+}
+
+static void emit_island(struct emitter *e, const struct segment *segments, size_t n)
+{
+	struct island island = { .first = e->n + n - 1 };
+	size_t jumps[ISLAND_MAX];
+
+	emit_compares(e, &island, segments, n);
+	for (size_t i = 0; i < island.n; i++) {
+		jumps[i] = e->n;
+		if (island.slots[i]->entries)
+			emit(e, JA, 0, 0, 0);
+		else
+			emit(e, RET, island.slots[i]->action, 0, 0);
+	}
+	for (size_t i = 0; i < island.n && !e->over; i++) {
+		if (!island.slots[i]->entries)
+			continue;
+		e->insns[jumps[i]].k = (uint32_t)(e->n - jumps[i] - 1);
+		emit_block(e, island.slots[i]);
+	}
+}
+
+/* Down to an island by far jumps. */
 static void emit_tree(struct emitter *e, const struct segment *segments, size_t n)
 {
-	if (n == 1) {
-		emit_leaf(e, segments);
+	if (n <= ISLAND_MAX) {
+		emit_island(e, segments, n);
 		return;
 	}
 	size_t mid = n / 2, at = e->n;
@@ -322,16 +383,7 @@ static void emit_tree(struct emitter *e, const struct segment *segments, size_t 
 	emit_tree(e, segments, mid);
 	if (e->over)
 		return;
-	size_t left = e->n - at - 2;
-
-	if (left <= 255) {
-		memmove(&e->insns[at + 1], &e->insns[at + 2], left * sizeof(*e->insns));
-		e->n--;
-		e->insns[at].jt = (uint8_t)left;
-		e->insns[at].jf = 0;
-	} else {
-		e->insns[at + 1].k = (uint32_t)left;
-	}
+	e->insns[at + 1].k = (uint32_t)(e->n - at - 2);
 	emit_tree(e, segments + mid, n - mid);
 }
 

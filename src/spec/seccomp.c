@@ -53,16 +53,6 @@ static yyjson_mut_val *put_rule(struct build *b, yyjson_mut_val *rules, const ch
 	return arr;
 }
 
-/* Without any of *flags* in the first argument it is allowed, with one refused: a rule each, as a rule can only say
- * which bits it wants to see. */
-static void put_without_flags(struct build *b, yyjson_mut_val *rules, const char *name, uint64_t flags)
-{
-	put_rule(b, rules, name, 0, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, flags, 0 });
-	for (uint64_t bit = 1; bit <= flags; bit <<= 1)
-		if (flags & bit)
-			put_rule(b, rules, name, EPERM, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, bit, bit });
-}
-
 /* Those of which one argument decides. */
 static void put_conditional(struct build *b, yyjson_mut_val *rules)
 {
@@ -79,27 +69,25 @@ static void put_conditional(struct build *b, yyjson_mut_val *rules)
 		put_rule(b, rules, "clone clone3 unshare", 0, NULL);
 		return;
 	}
-	put_without_flags(b, rules, "clone", NAMESPACE_FLAGS);
-	put_without_flags(b, rules, "unshare", NAMESPACE_FLAGS | UNSHARE_TIME);
+	put_rule(b, rules, "clone", 0, &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, NAMESPACE_FLAGS, 0 });
+	put_rule(b, rules, "unshare", 0,
+		 &(struct condition){ "SCMP_CMP_MASKED_EQ", 0, NAMESPACE_FLAGS | UNSHARE_TIME, 0 });
 	/* Its flags lie behind a pointer: not there, so that libc takes clone(2). */
 	put_rule(b, rules, "clone3", ENOSYS, NULL);
 }
 
 static void put_default_profile(struct build *b, yyjson_mut_val *linux_obj)
 {
-	yyjson_mut_val *obj = json_put_obj(b->doc, linux_obj, "seccomp"), *rules, *allowed, *refused;
+	yyjson_mut_val *obj = json_put_obj(b->doc, linux_obj, "seccomp"), *rules, *allowed;
 
 	json_put_str(b->doc, obj, "defaultAction", "SCMP_ACT_ERRNO");
-	yyjson_mut_obj_add_int(b->doc, obj, "defaultErrnoRet", ENOSYS);
+	yyjson_mut_obj_add_int(b->doc, obj, "defaultErrnoRet", EPERM);
 	json_put_strings(b->doc, obj, "architectures", seccomp_arches, seccomp_arches_n);
 	rules = json_put_arr(b->doc, obj, "syscalls");
 	allowed = put_rule(b, rules, seccomp_native_names, 0, NULL);
-	refused = put_rule(b, rules, "", EPERM, NULL);
-	for (size_t i = 0; i < seccomp_rows_n; i++) {
-		const struct seccomp_row *r = &seccomp_rows[i];
-
-		put_names(b, r->allow || (r->caps & b->caps) ? allowed : refused, r->names);
-	}
+	for (size_t i = 0; i < seccomp_rows_n; i++)
+		if (!seccomp_rows[i].caps || (seccomp_rows[i].caps & b->caps))
+			put_names(b, allowed, seccomp_rows[i].names);
 	put_conditional(b, rules);
 }
 

@@ -6,7 +6,7 @@
 
 const struct seccomp_row seccomp_rows[] = {
 	/* Files and directories. */
-	{ .allow = true, .names =
+	{ .names =
 	  "open openat openat2 creat close close_range read readv pread64 preadv preadv2 write writev pwrite64 pwritev "
 	  "pwritev2 lseek _llseek dup dup2 dup3 fcntl fcntl64 ioctl flock access faccessat faccessat2 "
 	  "stat stat64 lstat lstat64 fstat fstat64 fstatat64 newfstatat statx statfs statfs64 fstatfs fstatfs64 "
@@ -21,18 +21,18 @@ const struct seccomp_row seccomp_rows[] = {
 	  "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch fanotify_mark "
 	  "file_getattr file_setattr" },
 	/* Waiting for descriptors, and asynchronous I/O of the old kind. */
-	{ .allow = true, .names =
+	{ .names =
 	  "poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64 pipe pipe2 "
 	  "epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_wait epoll_wait_old epoll_pwait epoll_pwait2 "
 	  "eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime "
 	  "timerfd_settime64 io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents io_pgetevents_time64" },
 	/* Memory. */
-	{ .allow = true, .names =
+	{ .names =
 	  "brk mmap mmap2 munmap mremap mprotect madvise mincore msync mlock mlock2 mlockall munlock munlockall "
 	  "remap_file_pages membarrier memfd_create memfd_secret mseal map_shadow_stack "
 	  "pkey_alloc pkey_free pkey_mprotect process_mrelease" },
 	/* Processes, threads, signals. */
-	{ .allow = true, .names =
+	{ .names =
 	  "fork vfork execve execveat exit exit_group wait4 waitid waitpid kill tkill tgkill pidfd_open "
 	  "pidfd_send_signal getpid getppid gettid getpgid getpgrp setpgid getsid setsid set_tid_address "
 	  "set_thread_area get_thread_area set_robust_list get_robust_list rseq restart_syscall pause prctl "
@@ -41,40 +41,36 @@ const struct seccomp_row seccomp_rows[] = {
 	  "rt_sigtimedwait_time64 rt_sigqueueinfo rt_tgsigqueueinfo getcpu uretprobe sigaction sigpending sigsuspend signal "
 	  "ptrace process_vm_readv process_vm_writev" },
 	/* Scheduling and limits: the kernel asks for rights where any are needed. */
-	{ .allow = true, .names =
+	{ .names =
 	  "sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler "
 	  "sched_setscheduler sched_getattr sched_setattr sched_get_priority_max sched_get_priority_min "
 	  "sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set "
 	  "getrlimit ugetrlimit setrlimit prlimit64 getrusage times" },
 	/* Users, groups, capabilities, confinement of oneself. */
-	{ .allow = true, .names =
+	{ .names =
 	  "getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid "
 	  "getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32 "
 	  "setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups setgroups32 "
 	  "capget capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self" },
 	/* Time: reading it, and timers. Setting it fails without CAP_SYS_TIME in the kernel (adjtimex also reads). */
-	{ .allow = true, .names =
+	{ .names =
 	  "time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep "
 	  "clock_nanosleep_time64 nanosleep alarm getitimer setitimer timer_create timer_delete timer_getoverrun "
 	  "timer_gettime timer_gettime64 timer_settime timer_settime64 adjtimex clock_adjtime clock_adjtime64" },
 	/* Sockets but for socket(2) itself, which has conditions. */
-	{ .allow = true, .names =
+	{ .names =
 	  "accept accept4 bind connect listen getpeername getsockname getsockopt setsockopt shutdown socketpair "
 	  "send sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64 socketcall" },
 	/* IPC of System V and POSIX. */
-	{ .allow = true, .names =
+	{ .names =
 	  "ipc shmget shmat shmdt shmctl semget semop semctl semtimedop semtimedop_time64 msgget msgsnd msgrcv msgctl "
 	  "mq_open mq_unlink mq_timedsend mq_timedsend_time64 mq_timedreceive mq_timedreceive_time64 mq_notify "
 	  "mq_getsetattr" },
 	/* The rest. */
-	{ .allow = true, .names = "uname sysinfo getrandom" },
+	{ .names = "uname sysinfo getrandom" },
 
-	/* Known, and refused to all: kernel keyrings are not of namespaces; io_uring goes around filters; the others
-	 * are the node's own, or have had too many holes for the use they have here. */
-	{ .names =
-	  "add_key keyctl request_key io_uring_setup io_uring_enter io_uring_register userfaultfd kexec_load "
-	  "kexec_file_load swapon swapoff nfsservctl pivot_root uselib ustat sysfs vm86 vm86old migrate_pages move_pages "
-	  "_sysctl get_kernel_syms query_module create_module bdflush lookup_dcookie" },
+	/* Not there, and so refused to all: kernel keyrings (add_key …) are not of namespaces; io_uring goes around filters;
+	 * userfaultfd, kexec, swap, move_pages and the like are the node's own, or have had too many holes for their use here. */
 
 	/* For who has the capability that the kernel will ask for anyway. */
 	{ .caps = CAP(SYS_ADMIN), .names =

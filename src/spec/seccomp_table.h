@@ -1,8 +1,8 @@
 /* seccomp_table.h: the default seccomp profile as data: which system calls, for whom.
  *
- * What a row does not name does not exist for the container (ENOSYS): programs then use an older way. What is known
- * and refused says EPERM. Names are separated by blanks; those an architecture lacks are passed over when the
- * profile is loaded.
+ * What no row allows is refused with EPERM; numbers past the last that the profile knows do not exist (ENOSYS): that is
+ * the executor's doing, as it is runc's. Names are separated by blanks; those an architecture lacks are passed over when
+ * the profile is loaded.
  */
 #ifndef CRISP_SECCOMP_TABLE_H
 #define CRISP_SECCOMP_TABLE_H
@@ -11,8 +11,7 @@
 
 struct seccomp_row {
 	const char *names;
-	uint64_t caps;   /* allowed to who has one of these, refused to others; 0: see `allow` */
-	bool allow;
+	uint64_t caps;   /* allowed to who has one of these; 0: to all */
 };
 
 extern const struct seccomp_row seccomp_rows[];

@@ -399,11 +399,10 @@ TEST(seccomp_profiles)
 	CHECK_STR(at(&f, "/linux/seccomp"), "-");
 	p.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
 	CHECK_OK(build(&f));
-	CHECK_STR(at(&f, "/linux/seccomp/defaultErrnoRet"), "38");
+	CHECK_STR(at(&f, "/linux/seccomp/defaultErrnoRet"), "1");
 	/* What the set of capabilities opens is closed without it. */
 	CHECK(strstr(at(&f, "/linux/seccomp/syscalls/0/names"), "\"openat2\"") && strstr(f.text, "\"chroot\"") &&
 	      !strstr(f.text, "\"mount\""));
-	CHECK(strstr(at(&f, "/linux/seccomp/syscalls/1/names"), "\"mount\"") && !strstr(f.text, "\"chroot\""));
 	p.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
 	f.in.seccomp_profile = "{\"defaultAction\":\"SCMP_ACT_LOG\"}";
 	CHECK_OK(build(&f));
