@@ -70,8 +70,9 @@ static struct err *resolve(const char *host, uint16_t port, struct addrinfo **re
 
 	if (n == 0)
 		return NULL;
+	/* The name service's definite answer: asking again soon gets the same. */
 	if (n == EAI_NONAME)
-		return err_new(ERR_UNAVAILABLE, "there is no host of the name %s", host);
+		return err_new(ERR_PRECONDITION, "there is no host of the name %s", host);
 	if (n == EAI_SYSTEM)
 		return err_as(err_errno(errno, "look up %s", host), ERR_UNAVAILABLE);
 	return err_new(ERR_UNAVAILABLE, "look up %s: %s", host, gai_strerror(n));
