@@ -137,4 +137,17 @@ TEST(file_replace_at_makes_its_temporary_file_beside_the_name)
 	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
 }
 
+TEST(buf_is_text_even_when_nothing_was_appended_after_reserve)
+{
+	_buf_ struct buf b = BUF_INIT;
+
+	memset(buf_reserve(&b, 100) + 1, 'x', 99);
+	CHECK_STR(buf_text(&b), "");
+	_close_ int fd = open("/dev/null", O_RDONLY);
+	_buf_ struct buf empty = BUF_INIT;
+
+	CHECK_OK(file_read_fd(fd, 10, &empty));
+	CHECK_STR(buf_text(&empty), "");
+}
+
 TEST_MAIN

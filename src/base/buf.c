@@ -35,6 +35,7 @@ char *buf_reserve(struct buf *b, size_t n)
 		cap = MAX(cap, (size_t)64);
 		b->data = base_realloc(b->data, cap, 1);
 		b->cap = cap;
+		b->data[b->len] = '\0';
 	}
 	return b->data + b->len;
 }

@@ -426,6 +426,9 @@ struct err *serve_recover(struct serve *s)
 	remove_leftovers(s->pods_state, &known, false);
 	remove_leftovers(s->containers_state, &known, true);
 	remove_leftovers(s->containers_dir, &known, true);
+	static const char *const none[] = { NULL };
+
+	cni_sweep(&s->cni, known.items ? (const char *const *)known.items : none);
 	if (known.len)
 		log_info("found %zu pods with %zu containers", s->pods.n_pods, s->pods.n_containers);
 	return NULL;
