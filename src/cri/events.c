@@ -94,7 +94,7 @@ static void monitor_gone(struct serve *s, struct pod *p)
 		if (c->cgroup)
 			err_ignore(cgroup_kill(c->cgroup));
 		c->state = CONTAINER_EXITED;
-		c->exit_code = 255;
+		c->exit_code = EXIT_UNSEEN;
 		c->finished_ns = clock_wall_ns();
 		c->pid = 0;
 		free(c->message);

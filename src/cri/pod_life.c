@@ -14,8 +14,6 @@
 /* After SIGKILL the kernel ends a process unless it waits for a device. */
 #define KILL_WAIT_NS   (10 * NS_PER_S)
 #define CGROUP_WAIT_NS (5 * NS_PER_S)
-/* Exit code of a container whose end nobody saw (its monitor was killed). */
-#define EXIT_UNSEEN 255
 
 void container_ended(struct serve *s, struct container *c, const struct pod_exit *x)
 {

@@ -20,8 +20,6 @@
 #include <string.h>
 
 #define RECOVER_WAIT_NS (10 * NS_PER_S)
-/* Exit code of a container whose end nobody recorded: the node lost power, or its monitor was killed. */
-#define EXIT_UNSEEN 255
 
 static struct err *list_ids(int fd, struct strv *ret)
 {

@@ -51,6 +51,9 @@ struct err *pod_destroy(struct serve *s, struct pod *p) _must_check_;   /* all o
 /* Ends the container's processes: the stop signal, the grace period, then cgroup.kill. */
 struct err *container_stop(struct serve *s, struct container *c, int64_t grace_ns) _must_check_;
 
+/* Exit code of a container whose end nobody saw: the node lost power, or its monitor was killed. */
+#define EXIT_UNSEEN 255
+
 /* What the monitor said about an end, into the table; wakes who waits. */
 struct pod_exit;
 void container_ended(struct serve *s, struct container *c, const struct pod_exit *x);
