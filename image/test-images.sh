@@ -76,7 +76,7 @@ debian_make()
 	apt_unpack "$kernel_suite" "$sys" dash coreutils base-files iputils-ping grep sed findutils
 	image_begin debian
 	cp -a "$sys/." "$tree/"
-	rm -rf "$tree"/usr/share/{doc,man,locale,info} "$tree"/usr/lib/*/ossl-modules
+	rm -rf "$tree"/usr/share/{doc,man,locale,info} "$tree"/usr/lib/*/{ossl-modules,gconv}
 	ln -sf dash "$tree/usr/bin/sh"
 	mkdir -p "$tree"/{tmp,root,proc,sys,dev,opt/opaque,opt/gone} && chmod 1777 "$tree/tmp"
 	echo lower >"$tree/opt/opaque/lower"
