@@ -51,9 +51,9 @@ struct err *pod_container_reopen_log(const char *dir, const char *id) _must_chec
 struct err *pod_container_forget(const char *dir, const char *id) _must_check_;
 
 /* Output of a running container from now on into *out_fd*, *err_fd* (-1: not wanted; with a terminal
- * only out_fd): pipes or sockets, which become non-blocking. *ret_stdin: where its input is written (non-blocking), -1 if it
- * has none. *ret_conn serves RESIZE; EXITED arrives there and may come before the last output was read: read that to its
- * end. Closing the connection detaches. */
+ * only out_fd): pipes or sockets, which become non-blocking. *ret_stdin: where its input is written
+ * (non-blocking), -1 if it has none. *ret_conn serves RESIZE; EXITED arrives there and may come before the
+ * last output was read: read that to its end. Closing the connection detaches. */
 struct err *pod_container_attach(const char *dir, const char *id, int out_fd, int err_fd, bool want_stdin,
 				 int *ret_stdin, int *ret_conn) _must_check_;
 
@@ -75,9 +75,9 @@ struct pod_exit {
 	bool oom;
 	int64_t started_ns, finished_ns;   /* wall clock */
 };
-/* Next EXITED on a session's or subscriber's connection. *ret_eof: the monitor is gone, or closed the connection of
- * a subscriber that did not read. On an attachment, ERR_TIMEOUT with "detached: …" ends it: output was not read. To miss nothing,
- * subscribe first, then pod_list(). */
+/* Next EXITED on a session's or subscriber's connection. *ret_eof: the monitor is gone, or closed the
+ * connection of a subscriber that did not read. On an attachment, ERR_TIMEOUT with "detached: …" ends it:
+ * output was not read. To miss nothing, subscribe first, then pod_list(). */
 struct err *pod_wait_exit(int conn, int64_t deadline_ns, struct pod_exit *ret, bool *ret_eof) _must_check_;
 
 /* On an exec's or attachment's connection; the answer is not waited for (pod_wait_exit() passes over it). A

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -67,6 +68,33 @@ TEST(container_life)
 	CHECK_INT(state_of("c1").exit.code, 3);
 	CHECK_OK(pod_container_forget(fixture.dir, "c1"));
 	CHECK_ERR(pod_container_forget(fixture.dir, "c1"), ERR_NOT_FOUND);
+	CHECK_OK(fixture_end());
+}
+
+/* What the monitor changed for itself is not passed on. */
+TEST(container_has_ordinary_limits)
+{
+	struct pod_exit x;
+	char want[256];
+	long oom = 0;
+	FILE *f;
+
+	begin();
+	CHECK_OK(fixture_run("c", "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; umask; grep SigBlk /proc/self/status",
+			     0));
+	CHECK_OK(fixture_wait("c", &x));
+	struct rlimit r;
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &r) == 0);
+	snprintf(want, sizeof(want), "stdout F %llu\nstdout F %llu\nstdout F 0\nstdout F 0022\nstdout F SigBlk:\t%016d\n",
+		 (unsigned long long)r.rlim_cur, (unsigned long long)r.rlim_max, 0);
+	check_log("c", want);
+	_free_ char *path = base_printf("/proc/%d/oom_score_adj", (int)fixture.ns.monitor);
+
+	f = fopen(path, "re");
+	CHECK(f && fscanf(f, "%ld", &oom) == 1);
+	fclose(f);
+	CHECK(oom == -999 || oom == 0); /* 0: without CAP_SYS_RESOURCE */
 	CHECK_OK(fixture_end());
 }
 

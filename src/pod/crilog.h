@@ -1,9 +1,10 @@
 /* crilog.h: the CRI log format: `2026-11-23T10:00:00.000000000Z stdout F text`, a line a line.
  *
- * The kubelet reads these files (pkg/kubelet/kuberuntime/logs): tag F is a whole line, P a piece of one whose end is
- * not in this entry. Lines are cut into pieces of CRILOG_PIECE_MAX bytes, as containerd does; what is left without a newline at the
- * end of output is a P, so that a reader gets exactly what the container wrote. Output that cannot be written (a
- * full disk) is counted and lost, and the log says so when it can: the container never waits for it.
+ * The kubelet reads these files (pkg/kubelet/kuberuntime/logs): tag F is a whole line, P a piece of one whose
+ * end is not in this entry. Lines are cut into pieces of CRILOG_PIECE_MAX bytes, as containerd does; what is
+ * left without a newline at the end of output is a P, so that a reader gets exactly what the container wrote.
+ * Output that cannot be written (a full disk) is counted and lost, and the log says so when it can: the
+ * container never waits for it.
  * Nothing is allocated and nothing is synced.
  */
 #ifndef CRISP_CRILOG_H

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -42,9 +41,7 @@ static void spare_from_oom(void)
 
 static struct err *set_up_process(void)
 {
-	static const struct rlimit nofile = { MONITOR_NOFILE, MONITOR_NOFILE };
-
-	mon_process_init();
+	mon_process_init(MONITOR_NOFILE);
 	if (chdir("/") < 0)
 		return err_errno(errno, "chdir /");
 	umask(022);
@@ -53,8 +50,6 @@ static struct err *set_up_process(void)
 	spare_from_oom();
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return err_errno(errno, "subreaper");
-	if (setrlimit(RLIMIT_NOFILE, &nofile) < 0)
-		return err_errno(errno, "limit of descriptors");
 	return NULL;
 }
 

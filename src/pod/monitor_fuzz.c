@@ -116,8 +116,9 @@ static struct child *add_child(void)
 	return c;
 }
 
-void mon_process_init(void)
+void mon_process_init(unsigned nofile)
 {
+	(void)nofile;
 }
 
 struct err *mon_process_signal_fd(int *ret_fd)

@@ -1,7 +1,7 @@
 /* namespaces.h: the pod's namespaces, made in a disposable process that ends afterwards.
  *
- * The namespaces live on in the descriptors that are handed to the monitor. The user namespace comes first, so that it owns the
- * others; its maps are written by a child that stays outside.
+ * The namespaces live on in the descriptors that are handed to the monitor. The user namespace comes first,
+ * so that it owns the others; its maps are written by a child that stays outside.
  */
 #ifndef CRISP_NAMESPACES_H
 #define CRISP_NAMESPACES_H

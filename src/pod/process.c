@@ -16,10 +16,17 @@
 
 static struct rlimit process_nofile;
 
-void mon_process_init(void)
+/* The hard limit stays what it is where that will do: without CAP_SYS_RESOURCE it does not come back. */
+void mon_process_init(unsigned nofile)
 {
 	if (getrlimit(RLIMIT_NOFILE, &process_nofile) < 0)
 		process_nofile = (struct rlimit){ 1024, 4096 };
+	struct rlimit more = { nofile, MAX(process_nofile.rlim_max, (rlim_t)nofile) };
+
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	more = (struct rlimit){ process_nofile.rlim_max, process_nofile.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &more);
 }
 
 struct err *mon_process_signal_fd(int *ret_fd)

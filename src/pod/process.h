@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 
-/* Once, before anything is changed: what children get back. */
-void mon_process_init(void);
+/* Room for *nofile* descriptors, as far as it may be had; children get the limits that we were started with. */
+void mon_process_init(unsigned nofile);
 /* Blocks all signals, for a descriptor to read SIGCHLD from. */
 struct err *mon_process_signal_fd(int *ret_fd) _must_check_;
 
