@@ -7,5 +7,15 @@ import "crisp.dev/qemu-tests/cri/suite"
 func Groups() []suite.Group {
 	return []suite.Group{
 		{Name: "runtime", Cases: runtimeCases},
+		{Name: "pods", Cases: podCases},
+		{Name: "network", Cases: networkCases},
+		{Name: "containers", Cases: containerCases},
+		{Name: "process", Cases: processCases},
+		{Name: "security", Cases: securityCases},
+		{Name: "mounts", Cases: mountCases},
+		{Name: "resources", Cases: resourceCases},
+		{Name: "logs", Cases: logCases},
+		{Name: "streaming", Cases: streamingCases},
+		{Name: "portforward", Cases: forwardCases},
 	}
 }

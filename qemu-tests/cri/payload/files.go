@@ -238,3 +238,16 @@ func fill(args []string) int {
 	}
 	return 0
 }
+
+// mknod PATH c|b MAJOR MINOR
+func mknod(args []string) int {
+	mode := uint32(unix.S_IFCHR)
+	if args[1] == "b" {
+		mode = unix.S_IFBLK
+	}
+	dev := unix.Mkdev(uint32(number(args, 2, 0)), uint32(number(args, 3, 0)))
+	if err := unix.Mknod(args[0], mode|0o666, int(dev)); err != nil {
+		return fail("mknod: %v", err)
+	}
+	return 0
+}

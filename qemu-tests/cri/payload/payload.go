@@ -27,13 +27,14 @@ var words = map[string]func(args []string) int{
 	// files.go
 	"read": read, "write": write, "touch-each": touchEach, "tree": tree, "exists": exists, "sum": sum,
 	"open-devices": openDevices, "wait-file": waitFile, "mount-tmpfs": mountTmpfs, "overwrite": overwrite,
-	"fill": fill,
+	"fill": fill, "mknod": mknod,
 	// process.go
 	"pause": pause, "exit": exitWith, "sleep": sleep, "sleeper": sleeper, "echo": echo, "say": sayTo, "lines": lines,
 	"ticks": ticks, "bytes": bytesOut, "yes": yes, "signals": signals, "eat": eat, "threads": threads,
 	"kill-self": killSelf, "children": children, "orphans": orphans, "syscalls": syscalls, "burn": burn,
 	// stream.go
 	"copy": copyOut, "copy-both": copyBoth, "count": count, "noise": noiseOut, "terminal": terminal, "answer": answer,
+	"ask": askFor,
 }
 
 func init() {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -263,4 +264,31 @@ func answer(args []string) int {
 	fmt.Println("answering")
 	wg.Wait()
 	return 1
+}
+
+// ask ADDRESS PORT LINE: connects, says the line, prints what comes back.
+func askFor(args []string) int {
+	port := number(args, 1, 0)
+	var to unix.Sockaddr
+	family := unix.AF_INET
+	ip, err := netip.ParseAddr(args[0])
+	if err != nil {
+		return fail("%v", err)
+	}
+	if ip.Is4() {
+		to = &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
+	} else {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, to)
+	}
+	if err != nil {
+		return fail("%s: %v", args[0], err)
+	}
+	f := os.NewFile(uintptr(fd), "server")
+	fmt.Fprintln(f, args[2])
+	unix.Shutdown(fd, unix.SHUT_WR)
+	return copyTo(os.Stdout, f)
 }
