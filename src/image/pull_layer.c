@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "image/unpack.h"
 #include "sys/spawn.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 
 #define PIPE_SIZE  MIB(1)       /* /proc/sys/fs/pipe-max-size as the kernel sets it */
 #define CHUNK      KIB(256)
-#define REPORT_MAX 8192
 #define STACK      KIB(128)
 
 /* ---- the fetching half, on a thread of its own ------------------------------------------------ */
@@ -142,36 +142,20 @@ static struct err *read_report(struct unpacking *u, int64_t deadline_ns, struct 
 	}
 }
 
-/* "err KIND text": the kind's name may have spaces. */
-static struct err *report_error(const char *text)
-{
-	for (enum err_kind k = ERR_INTERNAL; k <= ERR_UNIMPLEMENTED; k++) {
-		const char *name = err_kind_name(k);
-
-		if (str_starts(text, name) && text[strlen(name)] == ' ')
-			return err_new(k, "%s", text + strlen(name) + 1);
-	}
-	return err_new(ERR_INTERNAL, "%s", text);
-}
-
-/* "ok DIFFID IMAGE_SIZE UNCOMPRESSED_SIZE ENTRIES". */
 static struct err *judge_report(const char *line, const char *diff_id, uint64_t *ret_uncompressed)
 {
-	char got[DIGEST_TEXT_LEN + 1];
-	uint64_t size, entries;
+	struct unpack_result r;
 
-	if (str_starts(line, "err "))
-		return report_error(line + 4);
-	if (sscanf(line, "ok %71s %" SCNu64 " %" SCNu64 " %" SCNu64, got, &size, ret_uncompressed, &entries) != 4)
-		return err_new(ERR_INTERNAL, "the unpacker ended without a report");
-	if (diff_id && strcmp(got, diff_id))
-		return err_new(ERR_CORRUPT, "its content is %s, the image's configuration says %s", got, diff_id);
+	TRY(unpack_parse_report(line, &r));
+	*ret_uncompressed = r.uncompressed_size;
+	if (diff_id && strcmp(r.diff_id, diff_id))
+		return err_new(ERR_CORRUPT, "its content is %s, the image's configuration says %s", r.diff_id, diff_id);
 	return NULL;
 }
 
 static struct err *finish_unpacking(const struct pull_layer *p, struct unpacking *u, uint64_t *ret_uncompressed)
 {
-	_buf_ struct buf report = { .max = REPORT_MAX };
+	_buf_ struct buf report = { .max = UNPACK_REPORT_MAX + 1024 };
 	int status = 0;
 
 	base_close_p(&u->in);
