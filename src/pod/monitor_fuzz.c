@@ -535,6 +535,11 @@ static void place_namespaces(void)
 	}
 }
 
+static void remove_log_dir(void)
+{
+	rmdir(log_dir);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	int fds[] = { [MONITOR_FD_LISTEN] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
@@ -560,6 +565,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (e)
 		abort();
 	signal(SIGPIPE, SIG_IGN);
+	atexit(remove_log_dir);
 	place_namespaces();
 	for (size_t i = 0; i < PEERS_MAX; i++)
 		peers[i] = -1;
