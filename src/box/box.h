@@ -1,7 +1,8 @@
 /* box.h: an OCI runtime spec becomes a running container (the built-in executor).
  *
- * box_create() and box_exec() run in a disposable single-threaded process (the monitor's fork, or
- * the OCI command line): they may allocate and fail half-way; the caller then calls box_destroy().
+ * box_create() and box_exec() run in a disposable single-threaded process (the monitor's fork, or the OCI command line):
+ * they may allocate, leave descriptors open, and fail half-way. Then no process of the container runs any more; the caller
+ * reaps (clone_parent makes them its children) and removes the cgroup (cgroup_kill(), cgroup_remove()).
  *
  *   monitor ── fork ──> maker: box_create(): cgroup + limits + device program, clone3
  *      └── (CLONE_PARENT) ── init: namespaces, mounts, pivot_root, credentials, seccomp; waits; exec
@@ -45,6 +46,11 @@ struct box_exec {
 
 /* A further process in the container's namespaces; runs at once. */
 struct err *box_exec(const struct box_exec *x, pid_t *ret_pid, int *ret_pidfd) _must_check_;
+
+/* The spec's poststart or poststop hooks, run by who sees to the container's life. */
+enum box_hook { BOX_POSTSTART, BOX_POSTSTOP };
+struct err *box_run_hooks(const char *spec, size_t spec_len, enum box_hook kind, const char *id, const char *bundle,
+			  pid_t pid) _must_check_;
 
 /* The cgroup v2 path (below /sys/fs/cgroup) that the spec names, for *id*. Owned by the caller. */
 struct err *box_cgroup_path(const char *spec, size_t spec_len, const char *id, bool systemd_cgroup,

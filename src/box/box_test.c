@@ -322,4 +322,65 @@ TEST(terminal_needs_a_devpts)
 	remove_other(other);
 }
 
+/* ---- hooks --------------------------------------------------------------------------------------- */
+
+/* A hook that runs a line of sh with the state on its standard input. */
+#define HOOK(kind, line) "\"" kind "\":[{\"path\":\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"" line "\"],\"env\":[\"PATH=/bin:/usr/bin\"]}]"
+
+TEST(hooks_run_where_and_when_they_should)
+{
+	_result_ struct result r = { 0 };
+
+	need_root();
+	/* createRuntime and createContainer see the node's files, startContainer the container's. */
+	_free_ char *note = base_printf("%s/tmp/hooks", root);
+	_free_ char *top = base_printf(
+		",\"hooks\":{" HOOK("createRuntime", "cat > %s.state; echo createRuntime $(readlink /proc/self/ns/uts) >> %s") ","
+		HOOK("createContainer", "echo createContainer $(readlink /proc/self/ns/uts) >> %s") ","
+		HOOK("startContainer", "cat >/tmp/inside; id -u >> /tmp/hooks") "},\"annotations\":{\"k\":\"v\"}", note, note, note);
+	_free_ char *spec = make_spec(&(struct want){ .script = "cat /tmp/hooks | wc -l", .top = top });
+	_buf_ struct buf text = BUF_INIT, state = BUF_INIT;
+	char uts[64] = "", want[256];
+
+	CHECK(readlink("/proc/self/ns/uts", uts, sizeof(uts) - 1) > 0);
+	create(spec, false, &r);
+	if (r.create_error)
+		fprintf(stderr, "%s\n", r.create_error);
+	CHECK(!r.create_error);
+	CHECK_OK(file_read_at(AT_FDCWD, note, 4096, &text));
+	snprintf(want, sizeof(want), "createRuntime %s\ncreateContainer uts:[", uts);
+	CHECK(str_starts(buf_text(&text), want));
+	CHECK(!strstr(strchr(buf_text(&text), '\n'), uts));
+	start(&r);
+	finish(&r);
+	CHECK_STR(buf_text(&r.out), "3\n");
+	_free_ char *state_path = base_printf("%s.state", note);
+
+	CHECK_OK(file_read_at(AT_FDCWD, state_path, 4096, &state));
+	snprintf(want, sizeof(want), "{\"ociVersion\":\"1.2.0\",\"id\":\"test\",\"status\":\"creating\",\"pid\":%d,\"bundle\":\"/\",\"annotations\":{\"k\":\"v\"}}",
+		 (int)r.pid);
+	CHECK_STR(buf_text(&state), want);
+}
+
+TEST(hooks_that_fail_say_why)
+{
+	static const char *const kinds[] = { HOOK("prestart", "echo no device >&2; exit 3"), HOOK("createContainer", "echo no device >&2; exit 3"),
+					     HOOK("startContainer", "echo no device >&2; exit 3") };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		_result_ struct result r = { 0 };
+		_free_ char *top = base_printf(",\"hooks\":{%s}", kinds[i]);
+
+		run(&(struct want){ .script = "echo ran", .top = top }, &r);
+		const char *e = i < 2 ? r.create_error : r.exec_error;
+
+		CHECK(e && strstr(e, "hook /bin/sh: exit status 3: no device"));
+		CHECK(!r.out.len);
+	}
+	_result_ struct result r = { 0 };
+
+	run(&(struct want){ .script = "", .top = ",\"hooks\":{\"createRuntime\":[{\"path\":\"/bin/sleep\",\"args\":[\"sleep\",\"60\"],\"timeout\":1}]}" }, &r);
+	CHECK(r.create_error && strstr(r.create_error, "still runs at the deadline"));
+}
+
 TEST_MAIN

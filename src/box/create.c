@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "box/box.h"
 #include "box/creds.h"
+#include "box/hooks.h"
 #include "box/init.h"
 #include "box/process.h"
 #include "box/sysctl.h"
@@ -61,9 +62,11 @@ struct maker {
 	struct oci_spec spec;
 	struct setup setup;
 	struct process_namespaces ns;
+	struct hooks_state state;
 	char *cgroup;
 	int cgroup_fd;
 	int sync[2];
+	int hooks_fd;
 };
 
 static struct err *maker_prepare(struct arena *a, const struct box_create *c, struct maker *m)
@@ -77,6 +80,8 @@ static struct err *maker_prepare(struct arena *a, const struct box_create *c, st
 		TRY(make_cgroup(&m->spec, m->cgroup, &m->cgroup_fd));
 	TRY(setup_prepare(a, &m->spec, c->bundle, &m->setup));
 	TRY(process_open_namespaces(&m->spec, &m->ns));
+	m->state = (struct hooks_state){ .id = c->id, .bundle = c->bundle, .status = "creating" };
+	TRY(hooks_start_runner(&m->spec, &m->state, &m->hooks_fd));
 	return process_pair(m->sync);
 }
 
@@ -107,6 +112,8 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 			.terminal = spec->process->terminal,
 			.start_fd = c->start_fd,
 			.error_fd = c->error_fd,
+			.spec = spec,
+			.state = m->state,
 		},
 	};
 
@@ -133,9 +140,10 @@ static struct err *maker_finish(struct maker *m, pid_t pid)
 		TRY(userns_write_maps(m->setup.proc_fd, pid, &m->spec.uids, &m->spec.gids));
 		process_say(m->sync[0], PROCESS_MAPS);
 	}
-	if (m->spec.n_hooks[OCI_PRESTART] || m->spec.n_hooks[OCI_CREATE_RUNTIME]) {
+	if (m->hooks_fd >= 0) {
 		TRY(process_expect(m->sync[0], PROCESS_HOOKS));
-		return err_new(ERR_UNIMPLEMENTED, "hooks are not supported yet");
+		TRY(hooks_have_run(m->hooks_fd, pid));
+		process_say(m->sync[0], PROCESS_HOOKS);
 	}
 	return process_expect(m->sync[0], PROCESS_READY);
 }
@@ -143,7 +151,7 @@ static struct err *maker_finish(struct maker *m, pid_t pid)
 struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_arena_ struct arena a;
-	struct maker m = { .cgroup_fd = -1, .sync = { -1, -1 } };
+	struct maker m = { .cgroup_fd = -1, .sync = { -1, -1 }, .hooks_fd = -1 };
 	pid_t pid = -1;
 	_close_ int pidfd = -1;
 
@@ -166,4 +174,18 @@ struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidf
 	*ret_pid = pid;
 	*ret_pidfd = TAKE_FD(pidfd);
 	return NULL;
+}
+
+struct err *box_run_hooks(const char *spec, size_t spec_len, enum box_hook kind, const char *id, const char *bundle,
+			  pid_t pid)
+{
+	const struct hooks_state state = {
+		.id = id, .bundle = bundle, .pid = pid, .status = kind == BOX_POSTSTART ? "running" : "stopped",
+	};
+	_arena_ struct arena a;
+	struct oci_spec parsed;
+
+	arena_init(&a);
+	TRY(oci_parse(&a, spec, spec_len, &parsed));
+	return hooks_run(&parsed, kind == BOX_POSTSTART ? OCI_POSTSTART : OCI_POSTSTOP, &state);
 }

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
@@ -277,7 +278,7 @@ _unused_ static void exec_in(const struct result *r, const char *process, struct
 	pid_t maker = fork();
 
 	if (maker == 0) {
-		int pidfd = (int)syscall(434 /* pidfd_open */, r->pid, 0);
+		int pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
 		struct box_exec b = {
 			.process = process, .process_len = strlen(process), .target = r->pid, .target_pidfd = pidfd,
 			.cgroup = exec_cgroup,

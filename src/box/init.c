@@ -61,14 +61,16 @@ static struct err *enter_namespaces(const struct init *in)
 	return set_names(spec);
 }
 
-static struct err *run_hooks(const struct init *in)
+static struct err *run_hooks(struct init *in)
 {
 	const struct oci_spec *spec = in->setup->spec;
 
-	if (!spec->n_hooks[OCI_PRESTART] && !spec->n_hooks[OCI_CREATE_RUNTIME])
-		return NULL;
-	process_say(in->sync_fd, PROCESS_HOOKS);
-	return process_expect(in->sync_fd, PROCESS_HOOKS);
+	if (spec->n_hooks[OCI_PRESTART] || spec->n_hooks[OCI_CREATE_RUNTIME]) {
+		process_say(in->sync_fd, PROCESS_HOOKS);
+		TRY(process_expect(in->sync_fd, PROCESS_HOOKS));
+	}
+	in->run.state.pid = getpid();
+	return hooks_run(spec, OCI_CREATE_CONTAINER, &in->run.state);
 }
 
 static struct err *make_container(struct init *in)

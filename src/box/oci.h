@@ -156,6 +156,7 @@ struct oci_spec {
 	size_t n_masked, n_readonly;
 	const char *mount_label;
 	struct oci_seccomp *seccomp;    /* NULL: none */
+	struct yyjson_val *annotations; /* for the state that hooks read; NULL: none */
 };
 
 struct err *oci_parse(struct arena *a, const char *json, size_t len, struct oci_spec *ret) _must_check_;
@@ -165,6 +166,7 @@ struct err *oci_parse_process_json(struct arena *a, const char *json, size_t len
 /* CLONE_NEW* of a kind, and its name in OCI. */
 int oci_namespace_flag(enum oci_namespace_kind kind);
 const char *oci_namespace_name(enum oci_namespace_kind kind);
+const char *oci_hook_name(enum oci_hook_kind kind);
 
 /* Parts, each in a file of its own; for parse.c. */
 struct yyjson_val;

@@ -9,6 +9,11 @@ static const char *const hook_names[OCI_HOOK_KINDS] = {
 	"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 };
 
+const char *oci_hook_name(enum oci_hook_kind kind)
+{
+	return hook_names[kind];
+}
+
 static struct err *parse_hook(struct arena *a, yyjson_val *obj, struct oci_hook *h)
 {
 	size_t n;
@@ -103,6 +108,7 @@ struct err *oci_parse(struct arena *a, const char *json, size_t len, struct oci_
 	}
 	TRY_WRAP(oci_parse_mounts(a, root, ret), "spec");
 	TRY_WRAP(parse_hooks(a, root, ret), "spec");
+	TRY_WRAP(json_get_obj(root, "annotations", &ret->annotations), "spec");
 	TRY_WRAP(json_get_obj(root, "linux", &obj), "spec");
 	if (obj)
 		TRY_WRAP(oci_parse_linux(a, obj, ret), "spec: linux");

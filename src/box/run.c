@@ -249,6 +249,16 @@ static struct err *drop_rights(const struct run *r)
 	return NULL;
 }
 
+/* In the container, where the process is known by another number. */
+static struct err *run_hooks(struct run *r)
+{
+	if (!r->spec)
+		return NULL;
+	r->state.pid = getpid();
+	r->state.status = "created";
+	return hooks_run(r->spec, OCI_START_CONTAINER, &r->state);
+}
+
 void run_exec(struct run *r)
 {
 	const struct oci_process *p = r->process;
@@ -256,8 +266,10 @@ void run_exec(struct run *r)
 
 	if (r->start_fd >= 0)
 		wait_for_start(r->start_fd);
-	struct err *e = find_program(p, path);
+	struct err *e = run_hooks(r);
 
+	if (!e)
+		e = find_program(p, path);
 	if (!e)
 		e = drop_rights(r);
 	if (e)

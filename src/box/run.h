@@ -6,6 +6,7 @@
 #ifndef CRISP_RUN_H
 #define CRISP_RUN_H
 
+#include "box/hooks.h"
 #include "box/oci.h"
 #include "box/seccomp.h"
 
@@ -19,6 +20,8 @@ struct run {
 	int start_fd;                           /* -1: do not wait */
 	int error_fd;
 	int sync_fd;                            /* to the maker; -1: none */
+	const struct oci_spec *spec;            /* for startContainer hooks; NULL: none */
+	struct hooks_state state;
 };
 
 struct err *run_prepare(struct run *r) _must_check_;

@@ -182,4 +182,100 @@ TEST(seccomp_filter_is_in_force)
 	}
 }
 
+/* Until killed: swaps two names, faster than anybody can look at one of them twice. Not a child of ours: the harness waits
+ * for all of those. It ends with us. */
+static pid_t start_swapping(const char *a, const char *b)
+{
+	int fds[2];
+	pid_t pid = -1, first, test = getpid();
+
+	CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	first = fork();
+	if (first == 0 && fork() == 0) {
+		pid = getpid();
+		if (write(fds[1], &pid, sizeof(pid)) != sizeof(pid))
+			_exit(1);
+		while (kill(test, 0) == 0)
+			syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */);
+		_exit(0);
+	}
+	if (first == 0)
+		_exit(0);
+	waitpid(first, NULL, 0);
+	CHECK(read(fds[0], &pid, sizeof(pid)) == sizeof(pid));
+	close(fds[0]), close(fds[1]);
+	return pid;
+}
+
+/* A volume that two containers share: one exchanges a directory and a link while the other's mount goes there. */
+TEST(cve_2019_19921_cve_2021_30465_target_changes_meanwhile)
+{
+	need_root();
+	_free_ char *other = other_root("mkdir -p $R-v/t; ln -s ../../../../../../../..$R-out $R-v/l");
+	_free_ char *mounts = base_printf(
+		",{\"destination\":\"/v\",\"type\":\"bind\",\"source\":\"%s-v\",\"options\":[\"rbind\"]}"
+		",{\"destination\":\"/v/t/x\",\"type\":\"tmpfs\",\"source\":\"t\"}"
+		",{\"destination\":\"/v/t/f\",\"type\":\"bind\",\"source\":\"/dev/null\"}", other);
+	_free_ char *dir = base_printf("%s-v/t", other), *link = base_printf("%s-v/l", other);
+	_free_ char *out = base_printf("%s-out", other), *remove = base_printf("rm -rf %s-v", other);
+	pid_t pid = start_swapping(dir, link);
+
+	for (int i = 0; i < 60; i++) {
+		_result_ struct result r = { 0 };
+
+		run(&(struct want){ .script = "true", .mounts = mounts, .root = other,
+				    .linux_members = ",\"maskedPaths\":[\"/v/t/x\"],\"readonlyPaths\":[\"/v/t\"]" }, &r);
+		if (!outside_untouched(other) || mount_is_root(out))
+			kill(pid, SIGKILL);
+		CHECK(outside_untouched(other));
+		CHECK(!mount_is_root(out));
+	}
+	kill(pid, SIGKILL);
+	CHECK(system(remove) == 0);
+	remove_other(other);
+}
+
+/* /dev of the image instead of ours, with a console that leads elsewhere. */
+TEST(cve_2025_52565_console_is_a_link)
+{
+	_result_ struct result r = { 0 };
+	_buf_ struct buf out = BUF_INIT;
+
+	need_root();
+	_free_ char *other = other_root("mkdir $R/dev/pts; ln -s $R-out/keep $R/dev/console; ln -s $R-out/made $R/dev/zero");
+	_free_ char *spec = make_spec(&(struct want){
+		.script = "exit 0", .terminal = true, .root = other,
+		.dev = ",{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"ptmxmode=0666\"]}" });
+
+	create(spec, true, &r);
+	CHECK(outside_untouched(other));
+	if (!r.create_error) {
+		int master = receive_fd(r.console_fd);
+
+		start(&r);
+		drain_terminal(master, &out);
+		close(master);
+		waitpid(r.pid, NULL, 0);
+	}
+	CHECK(outside_untouched(other));
+	remove_other(other);
+}
+
+TEST(cve_2022_29162_exec_has_no_inheritable_capabilities)
+{
+	_result_ struct result r = { 0 }, x = { 0 };
+
+	need_root();
+	_free_ char *spec = make_spec(&(struct want){ .args = "[\"sleep\",\"60\"]" });
+
+	create(spec, false, &r);
+	CHECK(!r.create_error);
+	start(&r);
+	exec_in(&r, "{\"args\":[\"grep\",\"CapInh\",\"/proc/self/status\"],\"env\":[\"PATH=/bin\"],\"capabilities\":{\"bounding\":"
+		    "[\"CAP_KILL\"],\"effective\":[\"CAP_KILL\"],\"permitted\":[\"CAP_KILL\"]}}", &x);
+	CHECK_STR(buf_text(&x.out), "CapInh:\t0000000000000000\n");
+	kill(r.pid, SIGKILL);
+	finish(&r);
+}
+
 TEST_MAIN

@@ -100,9 +100,11 @@ static struct err *prepare_dev(const struct setup *s, const struct oci_mount *m,
 
 	TRY(setup_map_id(&spec->uids, 0, &uid));
 	TRY(setup_map_id(&spec->gids, 0, &gid));
-	struct mount_option *options = arena_calloc(s->arena, m->n_data + 3, sizeof(*options));
+	struct mount_option *options = arena_calloc(s->arena, m->n_data + 4, sizeof(*options));
 	size_t n = 0;
 
+	if (!str_empty(spec->mount_label))
+		options[n++] = (struct mount_option){ "context", spec->mount_label };
 	options[n++] = (struct mount_option){ "source", str_empty(m->source) ? "tmpfs" : m->source };
 	options[n++] = (struct mount_option){ "uid", arena_printf(s->arena, "%u", uid) };
 	options[n++] = (struct mount_option){ "gid", arena_printf(s->arena, "%u", gid) };
