@@ -32,7 +32,7 @@ _unused_ static bool have_root;
 
 _unused_ static const char *const applets[] = { "sh", "cat", "id", "ls", "mount", "grep", "echo", "touch", "sleep", "readlink",
 				       "stat", "pwd", "tty", "stty", "mkdir", "head", "wc", "hostname", "chmod",
-				       "env", "kill", "awk", "dd", "mknod", "ip", "ps", "umount", "ln", "sort" };
+				       "env", "kill", "awk", "dd", "mknod", "ip", "ps", "umount", "ln", "sort", "tr" };
 
 _unused_ static void make_root(void)
 {
