@@ -48,11 +48,13 @@ static struct err *make_resolv(const Runtime__V1__DNSConfig *dns, struct buf *b)
 }
 
 /* The kubelet manages /etc/hosts in containers itself; this one is for those it does not. */
-static void make_hosts(const char *hostname, struct buf *b)
+static void make_hosts(const struct pod *p, struct buf *b)
 {
+	const char *hostname = p->request->config->hostname;
+
 	buf_puts(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-	if (!str_empty(hostname))
-		buf_printf(b, "127.0.1.1\t%s\n", hostname);
+	for (size_t i = 0; !str_empty(hostname) && i < p->ips.len; i++)
+		buf_printf(b, "%s\t%s\n", p->ips.items[i], hostname);
 }
 
 static struct err *put_file(int dir, const char *name, const struct buf *b)
@@ -85,7 +87,7 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 	TRY_WRAP(make_resolv(config->dns_config, &resolv), "resolv.conf");
 	TRY(put_file(dir, PODFILE_RESOLV, &resolv));
 	if (p->netns_path) {
-		make_hosts(config->hostname, &hosts);
+		make_hosts(p, &hosts);
 		buf_printf(&hostname, "%s\n", config->hostname ? config->hostname : "");
 		TRY(put_file(dir, PODFILE_HOSTS, &hosts));
 		TRY(put_file(dir, PODFILE_HOSTNAME, &hostname));
@@ -97,6 +99,16 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 	if (mkdir(shm, 0755) < 0)
 		return err_errno(errno, "make directory %s", shm);
 	return err_wrap(mount_shm(s, shm), "pod's /dev/shm");
+}
+
+struct err *podfiles_add_addresses(struct pod *p)
+{
+	_buf_ struct buf hosts = BUF_INIT;
+	_close_ int dir = -1;
+
+	make_hosts(p, &hosts);
+	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
+	return put_file(dir, PODFILE_HOSTS, &hosts);
 }
 
 struct err *podfiles_remove(struct serve *s, struct pod *p)

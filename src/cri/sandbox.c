@@ -41,9 +41,42 @@ static struct err *check_handler(const char *handler)
 
 static struct err *check_hostname(const char *hostname)
 {
-	if (!hostname || strlen(hostname) <= 64)
+	if (strlen(hostname) > 64)
+		return err_new(ERR_INVALID, "hostname of %zu characters: the kernel takes 64", strlen(hostname));
+	for (const char *s = hostname; *s; s++)
+		if (*s == '/' || *s <= ' ' || *s == 0x7f)
+			return err_new(ERR_INVALID, "hostname \"%s\" has a character that no host name has", hostname);
+	return NULL;
+}
+
+/* Rule R8: container logs go below it and nowhere else. */
+static struct err *check_log_directory(const char *path)
+{
+	if (!*path)
 		return NULL;
-	return err_new(ERR_INVALID, "hostname of %zu characters: the kernel takes 64", strlen(hostname));
+	if (path[0] != '/')
+		return err_new(ERR_INVALID, "log_directory \"%s\" is not an absolute path", path);
+	if (strstr(path, "/../") || str_ends(path, "/..") || strpbrk(path, "\n\r"))
+		return err_new(ERR_INVALID, "log_directory \"%s\" has \"..\" or a line break in it", path);
+	return NULL;
+}
+
+/* CVE-2022-0811: a value is one line of printable text; which keys are allowed the executor knows. */
+static struct err *check_sysctls(const Runtime__V1__LinuxPodSandboxConfig *l)
+{
+	for (size_t i = 0; l && i < l->n_sysctls; i++)
+		for (const char *s = l->sysctls[i]->value; *s; s++)
+			if ((unsigned char)*s < ' ' && *s != '\t')
+				return err_new(ERR_INVALID, "sysctl %s: a line break or control character in its value",
+					       l->sysctls[i]->key);
+	return NULL;
+}
+
+static struct err *check_config(const Runtime__V1__PodSandboxConfig *config)
+{
+	TRY(check_hostname(config->hostname));
+	TRY(check_log_directory(config->log_directory));
+	return check_sysctls(config->linux);
 }
 
 /* Keeps a copy of the request in the object: it outlives the call. */
@@ -56,18 +89,25 @@ static struct err *keep_request(struct rpc *r, struct pod *p)
 	return NULL;
 }
 
+/* In a network of its own a pod may bind any port and ping, whatever its user: as with the other runtimes. */
+static const struct pod_sysctl default_sysctls[] = {
+	{ "net.ipv4.ip_unprivileged_port_start", "0" },
+	{ "net.ipv4.ping_group_range", "0 2147483647" },
+};
+
 static void collect_sysctls(struct rpc *r, const struct pod *p, struct pod_start *start)
 {
-	const Runtime__V1__LinuxPodSandboxConfig *linux_config = p->request->config->linux;
+	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
+	size_t asked = l ? l->n_sysctls : 0, n = 0;
+	struct pod_sysctl *list = RPC_ARRAY(r, asked + ARRAY_LEN(default_sysctls), struct pod_sysctl);
 
-	if (!linux_config)
-		return;
-	struct pod_sysctl *list = RPC_ARRAY(r, linux_config->n_sysctls, struct pod_sysctl);
-
-	for (size_t i = 0; i < linux_config->n_sysctls; i++)
-		list[i] = (struct pod_sysctl){ linux_config->sysctls[i]->key, linux_config->sysctls[i]->value };
+	/* The kubelet's come later and win. */
+	for (size_t i = 0; start->new_net && i < ARRAY_LEN(default_sysctls); i++)
+		list[n++] = default_sysctls[i];
+	for (size_t i = 0; i < asked; i++)
+		list[n++] = (struct pod_sysctl){ l->sysctls[i]->key, l->sysctls[i]->value };
 	start->sysctls = list;
-	start->n_sysctls = linux_config->n_sysctls;
+	start->n_sysctls = n;
 }
 
 static struct err *start_monitor(struct rpc *r, struct pod *p)
@@ -109,7 +149,8 @@ static struct err *set_up_network(struct rpc *r, struct pod *p)
 	if (!p->netns_path)
 		return NULL;
 	pod_cni(r->serve, &r->arena, p, &request);
-	return cni_add(&r->serve->cni, &request, &p->ips);
+	TRY(cni_add(&r->serve->cni, &request, &p->ips));
+	return podfiles_add_addresses(p);
 }
 
 /* From nothing to a pod that containers can join. What fails leaves what pod_destroy() undoes. */
@@ -141,7 +182,7 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 	TRY(pod_key(r, in->config, &key));
 	r->subject = key;
 	TRY(check_handler(in->runtime_handler));
-	TRY(check_hostname(in->config->hostname));
+	TRY(check_config(in->config));
 	rpc_stage(r, "waiting for the same pod's earlier operation");
 	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);
 	rpc_hold_pod(r, p);

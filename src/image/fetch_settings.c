@@ -118,10 +118,12 @@ static struct err *add_credentials(const struct reference *r, const struct fetch
 	for (size_t i = 0; i < c->n_endpoints; i++) {
 		struct registry_endpoint *e = &c->endpoints[i];
 
-		/* The kubelet's are for the image's own registry, not for a mirror of it. */
+		/* The kubelet's are for the image's own registry, not for a mirror of it. Where they are for it nothing
+		 * else is tried: a wrong pull secret must not succeed by the node's own account. */
 		if (o->auth && (e->at.server || !e->at.namespace))
 			TRY(add_from_kubelet(o->auth, e));
-		add_from_file(&file, r, e);
+		else
+			add_from_file(&file, r, e);
 	}
 	return NULL;
 }

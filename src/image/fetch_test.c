@@ -176,7 +176,8 @@ TEST(fetch_errors_come_over)
 	fetch_stop(f);
 }
 
-TEST(fetch_with_the_auth_file)
+/* A pull secret that is wrong must not succeed by the node's own account. */
+TEST(fetch_with_a_wrong_secret_does_not_fall_back_to_the_auth_file)
 {
 	struct test_server *s = test_server_new("server", false, registry, NULL);
 
@@ -187,6 +188,9 @@ TEST(fetch_with_the_auth_file)
 	_buf_ struct buf b = BUF_INIT;
 	_free_ char *type = NULL;
 
+	CHECK_ERR(fetch_manifest(f, "latest", soon(), &b, &type), ERR_AUTH);
+	fetch_stop(f);
+	f = start(NULL);
 	CHECK_OK(fetch_manifest(f, "latest", soon(), &b, &type));
 	fetch_stop(f);
 	put("auth.json", "{}");
@@ -367,9 +371,8 @@ TEST(fetch_settings_give_each_endpoint_its_own_credentials)
 	CHECK_INT(c.endpoints[0].n_credentials, 1);
 	CHECK_STR(c.endpoints[0].credentials[0].username, "for the mirror");
 	CHECK_INT(c.endpoints[1].n_credentials, 0);
-	CHECK_INT(c.endpoints[2].n_credentials, 2);
+	CHECK_INT(c.endpoints[2].n_credentials, 1);
 	CHECK_STR(c.endpoints[2].credentials[0].username, "user");
-	CHECK_STR(c.endpoints[2].credentials[1].username, "from the file");
 	CHECK_STR(c.https_proxy, "http://proxy.test:3128");
 	CHECK_STR(c.no_proxy, "other.test");
 }

@@ -224,6 +224,16 @@ static struct err *start_thread(pthread_t *t, void *(*run)(void *), void *arg)
 	return n ? err_errno(n, "start a thread") : NULL;
 }
 
+/* An index was chosen from by platform; an image that stands alone says its own. */
+static struct err *check_platform(const struct image_config *c)
+{
+	if ((str_empty(c->os) || str_eq(c->os, platform_host.os)) &&
+	    (str_empty(c->architecture) || str_eq(c->architecture, platform_host.architecture)))
+		return NULL;
+	return err_new(ERR_NOT_FOUND, "the image is for %s/%s, this node is %s/%s", c->os, c->architecture,
+		       platform_host.os, platform_host.architecture);
+}
+
 static struct err *get_config(struct pull *p, struct documents *d)
 {
 	struct config_fetch c = { .pull = p };
@@ -258,6 +268,8 @@ static struct err *get_config(struct pull *p, struct documents *d)
 		e = check_digest(&d->config_text, d->manifest.config.digest, got);
 	if (!e)
 		e = image_config_parse(&d->arena, buf_text(&d->config_text), d->config_text.len, &d->config);
+	if (!e)
+		e = check_platform(&d->config);
 	if (!e && d->config.n_diff_ids != d->manifest.n_layers)
 		e = err_new(ERR_INVALID, "it lists %zu layers, the manifest %zu", d->config.n_diff_ids,
 			    d->manifest.n_layers);
