@@ -17,6 +17,8 @@ static yyjson_mut_val *runtime_config(yyjson_mut_doc *m, yyjson_val *plugin, yyj
 	yyjson_val *declared = yyjson_obj_get(plugin, "capabilities"), *key, *value;
 	size_t i, n;
 
+	if (!capabilities)
+		return rc; /* yyjson's loop would step from NULL */
 	yyjson_obj_foreach(capabilities, i, n, key, value)
 		if (yyjson_is_true(yyjson_obj_getn(declared, yyjson_get_str(key), yyjson_get_len(key))))
 			yyjson_mut_obj_add(rc, yyjson_val_mut_copy(m, key), yyjson_val_mut_copy(m, value));
