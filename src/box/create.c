@@ -94,7 +94,7 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 	int ignored;
 
 	TRY(creds_raise_limits(spec->process));
-	TRY(creds_set_oom_score(m->setup.proc_fd, spec->process));
+	TRY(creds_set_oom_score(spec->process));
 	TRY(process_join_namespaces(&m->ns));
 	TRY(clone_start(&clone, ret_pid, ret_pidfd, &ignored));
 	if (*ret_pid > 0)

@@ -3,6 +3,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -27,14 +28,14 @@ struct err *creds_raise_limits(const struct oci_process *p)
 	return NULL;
 }
 
-struct err *creds_set_oom_score(int proc_fd, const struct oci_process *p)
+struct err *creds_set_oom_score(const struct oci_process *p)
 {
 	char text[16];
 
 	if (!p->has_oom_score_adj)
 		return NULL;
 	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
-	return err_wrap(file_write_at(proc_fd, "self/oom_score_adj", text), "oom_score_adj %s", text);
+	return err_wrap(file_write_at(AT_FDCWD, "/proc/self/oom_score_adj", text), "oom_score_adj %s", text);
 }
 
 struct err *creds_set_limits(const struct oci_process *p)

@@ -5,9 +5,9 @@
 #include "box/oci.h"
 
 /* The maker's part: hard limits above our own need the node's CAP_SYS_RESOURCE, which a user namespace ends;
- * children inherit them. Likewise oom_score_adj, written to *proc_fd*: init has it before it fills memory. */
+ * children inherit them. Likewise oom_score_adj, through the node's /proc: init has it before it fills memory. */
 struct err *creds_raise_limits(const struct oci_process *p) _must_check_;
-struct err *creds_set_oom_score(int proc_fd, const struct oci_process *p) _must_check_;
+struct err *creds_set_oom_score(const struct oci_process *p) _must_check_;
 
 struct err *creds_set_limits(const struct oci_process *p) _must_check_;
 /* Bounding set, groups, gid, uid; permitted capabilities stay until caps_set(). */

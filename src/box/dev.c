@@ -48,34 +48,38 @@ static struct err *set_owner(int parent_fd, const char *name, const struct oci_s
 
 	TRY(setup_map_id(&spec->uids, d->uid, &uid));
 	TRY(setup_map_id(&spec->gids, d->gid, &gid));
-	if (fchownat(parent_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+	/* Whoever makes them is root. */
+	if ((uid || gid) && fchownat(parent_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(errno, "owner");
 	return NULL;
+}
+
+/* The mode is given with the creation, umask 0: no chmod by name afterwards. */
+static struct err *make_node_at(int fd, const char *name, const struct oci_spec *spec, const struct oci_device *d)
+{
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return err_new(ERR_INVALID, "not the path of a file");
+	int r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
+
+	if (r < 0 && errno == EEXIST && !is_same(fd, name, d) && unlinkat(fd, name, 0) == 0)
+		r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
+	if (r < 0 && !(errno == EEXIST && is_same(fd, name, d)))
+		return err_errno(errno, "mknod");
+	return r < 0 ? NULL : set_owner(fd, name, spec, d);
 }
 
 /* *root_fd*: below what the path stays; *path* relative to it. */
 static struct err *make_node(int root_fd, const char *path, const struct oci_spec *spec, const struct oci_device *d)
 {
 	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	_free_ char *parent = slash ? base_strndup(path, (size_t)(slash - path)) : base_strdup(".");
 	_close_ int fd = -1;
 
-	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
-		return err_new(ERR_INVALID, "not the path of a file");
+	if (!slash)
+		return make_node_at(root_fd, path, spec, d);
+	_free_ char *parent = base_strndup(path, (size_t)(slash - path));
+
 	TRY(path_make_root(root_fd, *parent ? parent : ".", true, &fd));
-	/* The mode is given with the creation, umask 0: no chmod by name afterwards. */
-	mode_t before = umask(0);
-	int r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
-
-	if (r < 0 && errno == EEXIST && !is_same(fd, name, d) && unlinkat(fd, name, 0) == 0)
-		r = mknodat(fd, name, type_bits(d->type) | d->mode, makedev(d->major, d->minor));
-	int saved = errno;
-
-	umask(before);
-	if (r < 0 && !(saved == EEXIST && is_same(fd, name, d)))
-		return err_errno(saved, "mknod");
-	return r < 0 ? NULL : set_owner(fd, name, spec, d);
+	return make_node_at(fd, slash + 1, spec, d);
 }
 
 /* What follows "/dev/"; NULL: it is elsewhere. */
@@ -95,7 +99,7 @@ static struct err *make_links(int dev_fd)
 	return NULL;
 }
 
-struct err *dev_populate(int dev_fd, const struct oci_spec *spec)
+static struct err *populate(int dev_fd, const struct oci_spec *spec)
 {
 	for (size_t i = 0; i < spec->n_devices; i++) {
 		const char *path = below_dev(spec->devices[i].path);
@@ -109,11 +113,29 @@ struct err *dev_populate(int dev_fd, const struct oci_spec *spec)
 	return make_links(dev_fd);
 }
 
-struct err *dev_populate_outside(int root_fd, const struct oci_spec *spec)
+struct err *dev_populate(int dev_fd, const struct oci_spec *spec)
+{
+	mode_t before = umask(0);
+	struct err *e = populate(dev_fd, spec);
+
+	umask(before);
+	return e;
+}
+
+static struct err *populate_outside(int root_fd, const struct oci_spec *spec)
 {
 	for (size_t i = 0; i < spec->n_devices; i++)
 		if (!below_dev(spec->devices[i].path))
 			TRY_WRAP(make_node(root_fd, spec->devices[i].path, spec, &spec->devices[i]), "device %s",
 				 spec->devices[i].path);
 	return NULL;
+}
+
+struct err *dev_populate_outside(int root_fd, const struct oci_spec *spec)
+{
+	mode_t before = umask(0);
+	struct err *e = populate_outside(root_fd, spec);
+
+	umask(before);
+	return e;
 }

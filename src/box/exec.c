@@ -25,7 +25,9 @@ struct exec {
 	struct oci_process process;
 	struct seccomp_program seccomp;
 	uint32_t seccomp_flags;
-	int proc_fd, null_fd, cgroup_fd;
+	int proc_fd;          /* for labels; -1: none are asked for */
+	int target_fd;        /* the node's /proc/PID of the target */
+	int null_fd, cgroup_fd;
 	int namespaces;       /* CLONE_NEW* that the target has and we do not */
 };
 
@@ -59,21 +61,35 @@ static struct err *find_namespaces(struct exec *e)
 	return NULL;
 }
 
+/* Before find_namespaces(): that succeeds through the pidfd, so the number was still the target's here. */
+static struct err *open_target(pid_t pid, int *ret_fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	*ret_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_errno(errno, "container's process %d", (int)pid);
+	return NULL;
+}
+
 static struct err *prepare(struct arena *a, struct exec *e)
 {
 	const struct box_exec *x = e->x;
 
 	TRY(oci_parse_process_json(a, x->process, x->process_len, &e->process));
 	TRY_WRAP(parse_seccomp(a, e), "seccomp");
-	TRY(setup_open_proc(&e->proc_fd));
+	if (!str_empty(e->process.apparmor) || !str_empty(e->process.selinux))
+		TRY(setup_open_proc(&e->proc_fd));
 	TRY(setup_open_null(&e->null_fd));
+	TRY(open_target(x->target, &e->target_fd));
 	if (!str_empty(x->cgroup))
 		TRY(cgroup_open(x->cgroup, &e->cgroup_fd));
 	TRY_WRAP(find_namespaces(e), "container's process %d", (int)x->target);
 	if (!(e->namespaces & CLONE_NEWNS))
 		return err_new(ERR_PRECONDITION, "process %d is in no container", (int)x->target);
 	TRY(creds_raise_limits(&e->process));
-	return creds_set_oom_score(e->proc_fd, &e->process);
+	return creds_set_oom_score(&e->process);
 }
 
 /* A container that manages cgroups of its own has moved its processes into one below (a cgroup with controllers
@@ -81,14 +97,12 @@ static struct err *prepare(struct arena *a, struct exec *e)
 static struct err *open_inner_cgroup(const struct exec *e, int *ret_fd)
 {
 	_buf_ struct buf text = BUF_INIT;
-	char name[32];
 
-	snprintf(name, sizeof(name), "%d/cgroup", (int)e->x->target);
-	TRY(file_read_virtual(e->proc_fd, name, CGROUP_FILE_MAX, &text));
+	TRY(file_read_virtual(e->target_fd, "cgroup", CGROUP_FILE_MAX, &text));
 	char *path = strstr(text.data ? text.data : "", "0::/");
 
 	if (!path)
-		return err_new(ERR_INTERNAL, "%s has no cgroup v2 line", name);
+		return err_new(ERR_INTERNAL, "process %d has no cgroup v2 line", (int)e->x->target);
 	path += strlen("0::");
 	path[strcspn(path, "\n")] = '\0';
 	if (str_starts(path, e->x->cgroup))
@@ -153,7 +167,7 @@ static struct err *start(struct exec *e, pid_t *ret_pid, int *ret_pidfd)
 struct err *box_exec(const struct box_exec *x, pid_t *ret_pid, int *ret_pidfd)
 {
 	_arena_ struct arena a;
-	struct exec e = { .x = x, .proc_fd = -1, .null_fd = -1, .cgroup_fd = -1 };
+	struct exec e = { .x = x, .proc_fd = -1, .target_fd = -1, .null_fd = -1, .cgroup_fd = -1 };
 
 	arena_init(&a);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

@@ -42,7 +42,9 @@ static struct err *open_target(const struct setup *s, const struct oci_mount *m,
 
 		if (!e && (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode)))
 			return err_new(ERR_INVALID, "the image has something other than a directory there");
-		if (e && !err_is(e, ERR_NOT_FOUND))
+		if (!e)
+			*ret_fd = TAKE_FD(fd);
+		if (!err_is(e, ERR_NOT_FOUND))
 			return e;
 		err_free(e);
 	}

@@ -1,5 +1,6 @@
 #include "box/setup.h"
 
+#include "base/file.h"
 #include "base/str.h"
 #include "box/dev.h"
 #include "box/userns.h"
@@ -90,6 +91,23 @@ static struct err *prepare_bind(const struct oci_spec *spec, const char *bundle,
 	return NULL;
 }
 
+/* What is mounted right below it (pts, shm, mqueue) needs directories; made here, each costs one call. */
+static struct err *make_mount_points(const struct oci_spec *spec, int dev_fd, uint32_t uid, uint32_t gid)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const char *path = spec->mounts[i].destination;
+		const char *name = str_starts(path, "/dev/") ? path + strlen("/dev/") : "";
+
+		if (!file_name_ok(name) || spec->mounts[i].flags.bind)
+			continue;
+		if (mkdirat(dev_fd, name, 0755) < 0)
+			return errno == EEXIST ? NULL : err_errno(errno, "make %s", path);
+		if ((uid || gid) && fchownat(dev_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_errno(errno, "owner of %s", path);
+	}
+	return NULL;
+}
+
 /* tmpfs for /dev, made by the node's root even for a container with a user namespace: only there can
  * device nodes be (a tmpfs of the container's own has none). Its owner is the container's root. */
 static struct err *prepare_dev(const struct setup *s, const struct oci_mount *m, int *ret_fd)
@@ -113,6 +131,7 @@ static struct err *prepare_dev(const struct setup *s, const struct oci_mount *m,
 	/* Not yet read-only: it is to be filled first. */
 	TRY(mount_new("tmpfs", options, n, m->flags.set & ~(uint64_t)MOUNT_ATTR_RDONLY, &fd));
 	TRY(dev_populate(fd, spec));
+	TRY(make_mount_points(spec, fd, uid, gid));
 	if (m->flags.set & MOUNT_ATTR_RDONLY)
 		TRY(mount_set(fd, false, MOUNT_ATTR_RDONLY, 0, 0));
 	*ret_fd = TAKE_FD(fd);
@@ -171,7 +190,10 @@ struct err *setup_prepare(struct arena *a, const struct oci_spec *spec, const ch
 	*ret = (struct setup){
 		.arena = a, .spec = spec, .root_fd = -1, .proc_fd = -1, .null_fd = -1, .dev_mount = -1,
 	};
-	TRY(setup_open_proc(&ret->proc_fd));
+	/* For sysctls, labels and the maps of a user namespace; few containers have any of them. */
+	if (spec->n_sysctls || !str_empty(spec->process->apparmor) || !str_empty(spec->process->selinux) ||
+	    (spec->ns[OCI_NS_USER].wanted && !spec->ns[OCI_NS_USER].path))
+		TRY(setup_open_proc(&ret->proc_fd));
 	TRY(setup_open_null(&ret->null_fd));
 	if (spec->seccomp)
 		TRY_WRAP(seccomp_compile(a, spec->seccomp, &ret->seccomp), "seccomp");

@@ -19,7 +19,8 @@ struct setup {
 	const char *root_path;        /* absolute */
 	int root_fd;                  /* detached clone of the root's tree */
 	int *mount_fds;               /* one for each mount; -1: init makes it */
-	int proc_fd;                  /* the node's PID namespace's procfs, detached: nobody can mount over it */
+	int proc_fd;                  /* the node's PID namespace's procfs, detached: nobody can mount over it;
+	                               * -1: not needed */
 	int null_fd;                  /* /dev/null */
 	int dev_mount;                /* index of the tmpfs at /dev; -1: none */
 	bool dev_is_bind;             /* whoever asked for that brings its own devices */
