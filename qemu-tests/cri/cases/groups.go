@@ -17,5 +17,10 @@ func Groups() []suite.Group {
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},
 		{Name: "portforward", Cases: forwardCases},
+		{Name: "images", Cases: imageCases},
+		{Name: "auth", Cases: authCases},
+		{Name: "badregistry", Cases: faultCases()},
+		{Name: "badimage", Cases: badImageCases()},
+		{Name: "survival", Cases: survivalCases},
 	}
 }

@@ -190,6 +190,12 @@ func waitFile(args []string) int {
 	}
 }
 
+// wait-file-then PATH eat MIB
+func waitFileThen(args []string) int {
+	waitFile(args[:1])
+	return eat(args[2:])
+}
+
 // mount-tmpfs DIR: mounted, with a file `inside` in it.
 func mountTmpfs(args []string) int {
 	if err := unix.Mount("crisp-test", args[0], "tmpfs", 0, "size=64k"); err != nil {

@@ -26,7 +26,7 @@ var words = map[string]func(args []string) int{
 	"report-wait": reportWait,
 	// files.go
 	"read": read, "write": write, "touch-each": touchEach, "tree": tree, "exists": exists, "sum": sum,
-	"open-devices": openDevices, "wait-file": waitFile, "mount-tmpfs": mountTmpfs, "overwrite": overwrite,
+	"open-devices": openDevices, "wait-file": waitFile, "wait-file-then": waitFileThen, "mount-tmpfs": mountTmpfs, "overwrite": overwrite,
 	"fill": fill, "mknod": mknod,
 	// process.go
 	"pause": pause, "exit": exitWith, "sleep": sleep, "sleeper": sleeper, "echo": echo, "say": sayTo, "lines": lines,
