@@ -104,14 +104,9 @@ struct err *rpc_stop_container(struct rpc *r, const void *request, void *reply)
 	struct container *c;
 
 	(void)reply;
-	struct err *e = rpc_container(r, in->container_id, &c);
-
-	if (err_is(e, ERR_NOT_FOUND)) {
-		err_free(e);
+	TRY(rpc_container_if_any(r, in->container_id, &c));
+	if (!c)
 		return NULL;
-	}
-	if (e)
-		return e;
 	rpc_stage(r, "waiting for the container to end");
 	int64_t grace = in->timeout > 0 ? MIN(in->timeout, GRACE_MAX_S) * NS_PER_S : 0;
 
@@ -124,18 +119,13 @@ struct err *rpc_remove_container(struct rpc *r, const void *request, void *reply
 	struct container *c;
 
 	(void)reply;
-	struct err *e = rpc_container(r, in->container_id, &c);
-
-	if (err_is(e, ERR_NOT_FOUND)) {
-		err_free(e);
+	TRY(rpc_container_if_any(r, in->container_id, &c));
+	if (!c)
 		return NULL;
-	}
-	if (e)
-		return e;
 	TRY(begin_change(r, c));
 	rpc_stage(r, "ending processes, unmounting, removing files");
-	if (c->o.listed)
-		e = container_destroy(r->serve, c);
+	struct err *e = c->o.listed ? container_destroy(r->serve, c) : NULL;
+
 	if (!e)
 		pods_drop_container(&r->serve->pods, c);
 	pods_end(&r->serve->pods, &c->o);

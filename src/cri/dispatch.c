@@ -52,6 +52,27 @@ struct err *rpc_container(struct rpc *r, const char *id, struct container **ret)
 	return NULL;
 }
 
+/* Not there is no error. */
+static struct err *absent_is_fine(struct err *e)
+{
+	if (!err_is(e, ERR_NOT_FOUND))
+		return e;
+	err_free(e);
+	return NULL;
+}
+
+struct err *rpc_pod_if_any(struct rpc *r, const char *id, struct pod **ret)
+{
+	*ret = NULL;
+	return absent_is_fine(rpc_pod(r, id, ret));
+}
+
+struct err *rpc_container_if_any(struct rpc *r, const char *id, struct container **ret)
+{
+	*ret = NULL;
+	return absent_is_fine(rpc_container(r, id, ret));
+}
+
 static void put_holds(struct rpc *r)
 {
 	for (struct rpc_hold *h = r->holds; h; h = h->next) {

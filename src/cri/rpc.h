@@ -65,6 +65,9 @@ void rpc_stage(struct rpc *r, const char *stage);
 /* Found objects, put back when the call ends. */
 struct err *rpc_pod(struct rpc *r, const char *id, struct pod **ret) _must_check_;
 struct err *rpc_container(struct rpc *r, const char *id, struct container **ret) _must_check_;
+/* For stop and remove, which are done when there is nothing: *ret is NULL then, and no error. */
+struct err *rpc_pod_if_any(struct rpc *r, const char *id, struct pod **ret) _must_check_;
+struct err *rpc_container_if_any(struct rpc *r, const char *id, struct container **ret) _must_check_;
 void rpc_hold_pod(struct rpc *r, struct pod *p);                /* takes over a counted reference */
 void rpc_hold_container(struct rpc *r, struct container *c);
 

@@ -206,25 +206,20 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 }
 
 /* Stop and remove: idempotent; a pod that is not there is stopped and removed. */
-static struct err *change_pod(struct rpc *r, const char *id, struct err *(*change)(struct serve *, struct pod *),
-			      struct pod **ret_pod)
+static struct err *change_pod(struct rpc *r, const char *id, struct err *(*change)(struct serve *, struct pod *))
 {
-	*ret_pod = NULL;
-	struct err *e = rpc_pod(r, id, ret_pod);
+	struct pod *p;
 
-	if (err_is(e, ERR_NOT_FOUND)) {
-		err_free(e);
+	TRY(rpc_pod_if_any(r, id, &p));
+	if (!p)
 		return NULL;
-	}
-	if (e)
-		return e;
-	struct pod *p = *ret_pod;
 	const char *name = pod_metadata(p)->name;
 
 	rpc_stage(r, "waiting for the pod's earlier operation");
 	TRY_WRAP(pods_begin(&r->serve->pods, &p->o, join_deadline(r)), "pod %s", name);
 	rpc_stage(r, "ending containers, network and namespaces");
-	e = p->o.listed ? change(r->serve, p) : NULL;
+	struct err *e = p->o.listed ? change(r->serve, p) : NULL;
+
 	if (!e && change == pod_destroy)
 		pods_drop(&r->serve->pods, p);
 	pods_end(&r->serve->pods, &p->o);
@@ -234,17 +229,15 @@ static struct err *change_pod(struct rpc *r, const char *id, struct err *(*chang
 struct err *rpc_stop_pod(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__StopPodSandboxRequest *in = request;
-	struct pod *p;
 
 	(void)reply;
-	return change_pod(r, in->pod_sandbox_id, pod_stop, &p);
+	return change_pod(r, in->pod_sandbox_id, pod_stop);
 }
 
 struct err *rpc_remove_pod(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__RemovePodSandboxRequest *in = request;
-	struct pod *p;
 
 	(void)reply;
-	return change_pod(r, in->pod_sandbox_id, pod_destroy, &p);
+	return change_pod(r, in->pod_sandbox_id, pod_destroy);
 }
