@@ -99,12 +99,11 @@ bad_registries()
 	for name in bad other strangeca expired notyet wrongname mirrored; do
 		mkdir -p "$dir/$name.test:5443"
 		echo "127.0.0.1 $name.test" >>"$tree/etc/hosts"
-		printf 'server = "https://%s"\n\n[host."https://%s"]\n  capabilities = ["pull", "resolve"]\n  ca = "/etc/pki/ca.crt"\n' \
-			"$name.test:5443" "$name.test:5443" >"$dir/$name.test:5443/hosts.toml"
+		printf 'server = "https://%s"\nca = "/etc/pki/ca.crt"\n' "$name.test:5443" >"$dir/$name.test:5443/hosts.toml"
 	done
 	# a mirror that is asked before the registry itself, where nothing answers
-	sed -i 's|^server = .*|server = "https://mirrored.test:5444"|; s|^\[host.*|[host."https://bad.test:5443"]|' \
-		"$dir/mirrored.test:5443/hosts.toml"
+	printf 'server = "https://mirrored.test:5444"\n\n[host."https://bad.test:5443"]\n  ca = "/etc/pki/ca.crt"\n' \
+		>"$dir/mirrored.test:5443/hosts.toml"
 }
 
 erofs_make()

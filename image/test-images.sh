@@ -5,8 +5,8 @@
 #   toybox:1    one layer: toybox, dash, the tests' payload; toybox:zstd the same with a zstd layer
 #   debian:1    Debian programs in four gzip layers, with whiteouts, an opaque directory, hard links, a file
 #               capability and user xattrs; debian:zstd the same layers in zstd
-#   multi:1     an index of two architectures (linux/amd64, linux/arm64); multi:arm64-only has only the one that
-#               this board is not
+#   multi:1     an index of two architectures (linux/amd64, linux/arm64); multi:other-only is an index without
+#               this board's own
 #   config:1    user, group, environment, working directory, volume, stop signal, labels
 #   pause:1     for runtimes that need one
 #
@@ -121,10 +121,10 @@ config_make()
 		--config.label test.label=value --config.exposedports 8080/tcp
 }
 
-# An index is a blob like any other: its manifests are those of the two images.
 multi_make()
 {
-	local a index size
+	local a other=arm64
+	[ "$go_arch" = arm64 ] && other=amd64
 	for a in amd64 arm64; do
 		image_begin "multi-$a" "$a"
 		toybox_tree "$oci/multi-$a.bundle/rootfs"
@@ -132,19 +132,27 @@ multi_make()
 		image_layer "multi-$a" 1
 		umoci config --image "$oci/multi-$a:1" --config.cmd /bin/sh --config.env PATH=/bin
 	done
-	mkdir -p "$oci/multi/blobs/sha256"
-	cp -n "$oci"/multi-{amd64,arm64}/blobs/sha256/* "$oci/multi/blobs/sha256/"
-	echo '{"imageLayoutVersion":"1.0.0"}' >"$oci/multi/oci-layout"
-	index=$(jq -n -c --argjson a "$(descriptor multi-amd64)" --argjson b "$(descriptor multi-arm64)" '{
-		schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
-			($b + {platform: {os: "linux", architecture: "arm64", variant: "v8"}}),
-			($a + {platform: {os: "linux", architecture: "amd64"}})] }')
-	size=${#index}
-	a=$(printf %s "$index" | sha256sum | cut -d' ' -f1)
-	printf %s "$index" >"$oci/multi/blobs/sha256/$a"
-	jq -n --arg d "sha256:$a" --argjson s "$size" '{ schemaVersion: 2, manifests: [{
+	index_make multi arm64 amd64
+	index_make other "$other"
+}
+
+# index_make NAME ARCHITECTURE...: an index is a blob like any other; its manifests are those of the images multi-ARCHITECTURE.
+index_make()
+{
+	local name=$1 a index hash list=
+	shift
+	mkdir -p "$oci/$name/blobs/sha256"
+	for a; do
+		cp -n "$oci/multi-$a"/blobs/sha256/* "$oci/$name/blobs/sha256/"
+		list+=$(descriptor "multi-$a" | jq -c --arg a "$a" '. + {platform: {os: "linux", architecture: $a}}')
+	done
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$oci/$name/oci-layout"
+	index=$(jq -s -c '{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: .}' <<<"$list")
+	hash=$(printf %s "$index" | sha256sum | cut -d' ' -f1)
+	printf %s "$index" >"$oci/$name/blobs/sha256/$hash"
+	jq -n --arg d "sha256:$hash" --argjson s "${#index}" '{ schemaVersion: 2, manifests: [{
 		mediaType: "application/vnd.oci.image.index.v1+json", digest: $d, size: $s,
-		annotations: {"org.opencontainers.image.ref.name": "1"}}]}' >"$oci/multi/index.json"
+		annotations: {"org.opencontainers.image.ref.name": "1"}}]}' >"$oci/$name/index.json"
 }
 
 descriptor()
@@ -190,8 +198,6 @@ push_zstd()
 
 push_all()
 {
-	local other=arm64
-	[ "$go_arch" = arm64 ] && other=amd64
 	push toybox:1 toybox:1
 	push_zstd toybox
 	push pause:1 pause:1
@@ -199,7 +205,7 @@ push_all()
 	push_zstd debian
 	push config:1 config:1
 	push multi:1 multi:1 --all
-	push "multi-$other:1" multi:other-only
+	push other:1 multi:other-only --all
 	# the zstd ones must be what they are called
 	skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$port/debian:zstd" |
 		jq -e '[.layers[].mediaType | endswith("zstd")] | all' >/dev/null || die "debian:zstd has other layers"

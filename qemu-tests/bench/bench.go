@@ -60,17 +60,22 @@ func Sandbox(name string, hostNetwork bool) *runtimeapi.PodSandboxConfig {
 	}
 }
 
-func pod(ctx context.Context, cri *node.CRI, image string, i int, hostNetwork bool, times Times) (err error) {
-	var id, container string
-	sandbox := Sandbox(fmt.Sprintf("p%d-%d", time.Now().UnixNano()%100000, i), hostNetwork)
-	config := &runtimeapi.ContainerConfig{
+// Container is the smallest that stays.
+func Container(image string, sandbox *runtimeapi.PodSandboxConfig) *runtimeapi.ContainerConfig {
+	return &runtimeapi.ContainerConfig{
 		Metadata: &runtimeapi.ContainerMetadata{Name: "main"},
 		Image:    &runtimeapi.ImageSpec{Image: image},
 		Command:  []string{"/bin/payload", "pause"},
 		LogPath:  "main.log",
-		Linux:    &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{}},
+		Linux: &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+			NamespaceOptions: sandbox.Linux.SecurityContext.NamespaceOptions}},
 	}
-	config.Linux.SecurityContext.NamespaceOptions = sandbox.Linux.SecurityContext.NamespaceOptions
+}
+
+func pod(ctx context.Context, cri *node.CRI, image string, i int, hostNetwork bool, times Times) (err error) {
+	var id, container string
+	sandbox := Sandbox(fmt.Sprintf("p%d-%d", time.Now().UnixNano()%100000, i), hostNetwork)
+	config := Container(image, sandbox)
 	if err := os.MkdirAll(sandbox.LogDirectory, 0o755); err != nil {
 		return err
 	}

@@ -152,12 +152,12 @@ var hostileCases = []Case{
 	hostile("a-very-long-name", nil, one(layer(file(strings.Repeat("n", 5000), "x")))),
 	hostile("names-with-control-bytes", nil, one(layer(file("new\nline", "x"), file("esc\x1b[2J", "x")))),
 	hostile("bomb-in-a-file", nil, func() [][]byte {
-		// a file of 64 GB that is not there: the header promises it, 300 MB of zeros follow
+		// a file of 64 GB that is not there: the header promises it, 40 MB of zeros follow
 		raw := rawTar(func(b []byte) { copy(b[124:], "\x80\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00") }, nil)
-		return [][]byte{zeros(raw[:512], 300<<20)}
+		return [][]byte{zeros(raw[:512], 40<<20)}
 	}),
 	hostile("bomb-after-the-end", nil, func() [][]byte {
-		return [][]byte{zeros(make([]byte, 1024), 300<<20)}
+		return [][]byte{zeros(make([]byte, 1024), 40<<20)}
 	}),
 	hostile("negative-size", nil, one(zip(rawTar(func(b []byte) {
 		copy(b[124:], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
@@ -170,7 +170,7 @@ var hostileCases = []Case{
 	}),
 	hostile("pax-header-of-a-gigabyte", nil, func() [][]byte {
 		raw := rawTar(func(b []byte) { b[156] = 'x'; copy(b[124:], "10000000000\x00") }, nil)
-		return [][]byte{zeros(raw[:512], 100<<20)}
+		return [][]byte{zeros(raw[:512], 40<<20)}
 	}),
 	hostile("pax-records-that-lie", nil, func() [][]byte {
 		body := make([]byte, 512)

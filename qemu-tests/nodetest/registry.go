@@ -153,12 +153,11 @@ var registryCases = []Case{
 		other[len(other)-1] ^= 1
 		return blobs(i, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(other) })
 	}),
-	bad("wrong-digest-of-the-manifest", []string{"digest"}, func(i *image) http.HandlerFunc {
-		return manifests(i, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("12", 32))
-			_, _ = w.Write(i.manifest)
-		})
-	}),
+	{Group: "registry", Name: "wrong-digest-of-the-manifest", Run: func(t *T) {
+		// the server gives its one manifest, whichever digest it is asked for
+		t.badRegistry().repos["x/bydigest"] = good().serve
+		t.pullBad(badHost+"/x/bydigest@sha256:"+strings.Repeat("12", 32), "digest")
+	}},
 	bad("truncated-again-and-again", []string{"ended", "short", "truncated", "eof", "cut", "closed", "length"}, func(i *image) http.HandlerFunc {
 		return blobs(i, func(w http.ResponseWriter, _ *http.Request) {
 			blob := i.blobs[i.layers[0]]

@@ -76,27 +76,27 @@ var securityCases = []Case{
 	}},
 	{Group: "security", Name: "user-and-groups", Run: func(t *T) {
 		p := t.Pod()
-		config := p.ContainerConfig("/bin/sh", "-c", "id -u; id -g; id -G")
+		config := p.ContainerConfig("/bin/cat", "/proc/self/status")
 		config.Linux.SecurityContext.RunAsUser = &runtimeapi.Int64Value{Value: 1000}
 		config.Linux.SecurityContext.RunAsGroup = &runtimeapi.Int64Value{Value: 3000}
 		config.Linux.SecurityContext.SupplementalGroups = []int64{4000, 5000}
 		c := p.Start(config)
 		c.Wait()
-		out := strings.Split(c.Output(""), "\n")
-		t.Check(out[0] == "1000" && out[1] == "3000", "%q", out)
+		s := c.Output("")
+		t.Check(statusLine(s, "Uid") == "1000 1000 1000 1000" && statusLine(s, "Gid") == "3000 3000 3000 3000", "%s", s)
 		for _, g := range []string{"3000", "4000", "5000"} {
-			t.Check(strings.Contains(" "+out[2]+" ", " "+g+" "), "groups %q lack %s", out[2], g)
+			t.Check(strings.Contains(" "+statusLine(s, "Groups")+" ", " "+g+" "), "groups %q lack %s", statusLine(s, "Groups"), g)
 		}
 	}},
 	{Group: "security", Name: "groups-of-the-image-merged-and-strict", Run: func(t *T) {
 		p := t.Pod()
 		run := func(policy runtimeapi.SupplementalGroupsPolicy) string {
-			config := p.ContainerConfig("/bin/sh", "-c", "id -G")
+			config := p.ContainerConfig("/bin/cat", "/proc/self/status")
 			config.Linux.SecurityContext.RunAsUser = &runtimeapi.Int64Value{Value: 1000}
 			config.Linux.SecurityContext.SupplementalGroupsPolicy = policy
 			c := p.Start(config)
 			c.Wait()
-			return " " + strings.TrimSpace(c.Output("")) + " "
+			return " " + statusLine(c.Output(""), "Groups") + " "
 		}
 		merged := run(runtimeapi.SupplementalGroupsPolicy_Merge)
 		t.Check(strings.Contains(merged, " 2000 "), "merged: %s", merged)

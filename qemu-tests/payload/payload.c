@@ -75,13 +75,20 @@ static int eat(char **argv)
 		pause();
 }
 
-/* pause: wait for SIGTERM, reaping whatever comes to us. */
+static void on_terminate(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+/* pause: wait for SIGTERM; children that come to us are reaped by the kernel, as SIGCHLD is ignored. */
 static int pause_here(char **argv)
 {
 	(void)argv;
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR || errno == ECHILD)
-		if (errno == ECHILD)
-			pause();
+	signal(SIGCHLD, SIG_IGN);
+	signal(SIGTERM, on_terminate);
+	while (pause() < 0)
+		continue;
 	return 0;
 }
 

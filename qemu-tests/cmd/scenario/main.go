@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"crisp.dev/qemu-tests/bench"
 	"crisp.dev/qemu-tests/demo"
 	"crisp.dev/qemu-tests/node"
 	"crisp.dev/qemu-tests/nodetest"
@@ -15,6 +16,7 @@ import (
 
 // Each is told whether it is the first in this machine.
 var scenarios = map[string]func(first bool) error{
+	"bench":    bench.Run,
 	"demo":     demo.Run,
 	"node":     nodetest.Run,
 	"critests": critests,
