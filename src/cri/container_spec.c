@@ -258,6 +258,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.image = &ic,
 		.user = &user,
 		.id = c->o.id,
+		.pod_id = c->pod->o.id,
 		.rootfs = root_path,
 		.cgroups_path = c->cgroup,
 		.ns_user = c->pod->ns_user,
