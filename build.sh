@@ -122,8 +122,12 @@ go_use()
 	export PATH GOTOOLCHAIN=local
 }
 
+deps_ready=
+
 verb_deps()
 {
+	[ -z "$deps_ready" ] || return 0
+	deps_ready=yes
 	mkdir -p "$log"
 	step "packages of the build host" packages_install
 	step "go toolchain" go_install
@@ -170,7 +174,6 @@ image_root()
 
 verb_image()
 {
-	mkdir -p "$log"
 	verb_deps
 	step "kubelet, CNI plugins and test programs" qemu-tests/build.sh
 	verb_build
