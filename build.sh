@@ -273,7 +273,7 @@ verb_test()
 	step "kubelet, CNI plugins and test programs" kubelet_end
 	image_root
 	# one boot for both: the suite first, the kubelet is started after it
-	suite "the appliance: cri suite and demo" qemu-tests/run.sh --timeout 2400 --name test node,demo
+	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
