@@ -64,7 +64,7 @@ static struct err *start(struct rpc *r, struct container *c)
 			       state == CONTAINER_RUNNING ? "running" : "exited");
 	rpc_stage(r, "executing the container's program");
 	int64_t now = clock_wall_ns();
-	struct err *e = pod_container_start(c->pod->dir, c->o.id);
+	struct err *e = pod_container_start_at(c->pod->dir, c->o.id, now);
 
 	pods_lock(t);
 	if (!e) {

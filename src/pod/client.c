@@ -68,9 +68,15 @@ struct err *pod_container_create(const char *dir, const struct pod_create *c, pi
 
 struct err *pod_container_start(const char *dir, const char *id)
 {
+	return pod_container_start_at(dir, id, 0);
+}
+
+struct err *pod_container_start_at(const char *dir, const char *id, int64_t now_ns)
+{
 	struct message m;
 
 	begin(&m, MONITOR_START, id);
+	message_put_u64(&m, MONITOR_TAG_STARTED, (uint64_t)now_ns);
 	return conn_request(dir, CONN_SLOW_NS, &m, NULL);
 }
 

@@ -45,6 +45,9 @@ struct pod_create {
 };
 struct err *pod_container_create(const char *dir, const struct pod_create *c, pid_t *ret_pid) _must_check_;
 struct err *pod_container_start(const char *dir, const char *id) _must_check_;
+/* *now_ns* (wall clock) is what the monitor then reports as the time of the start, so that it is the same before and
+ * after a restart of serve. */
+struct err *pod_container_start_at(const char *dir, const char *id, int64_t now_ns) _must_check_;
 struct err *pod_container_signal(const char *dir, const char *id, int signal, bool all) _must_check_;
 struct err *pod_container_resize(const char *dir, const char *id, unsigned rows, unsigned cols) _must_check_;
 struct err *pod_container_reopen_log(const char *dir, const char *id) _must_check_;

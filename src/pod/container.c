@@ -262,6 +262,7 @@ struct err *mon_container_start(struct monitor *m, struct request *r)
 	TRY(mon_watch_add(WATCH_STARTED, i, c->gen, c->error_fd, false));
 	mon_close_fd(&c->start_fd);
 	c->phase = PHASE_STARTING;
+	c->asked_ns = (int64_t)message_u64(r->in, MONITOR_TAG_STARTED);
 	c->waiter = r->waiter;
 	r->later = true;
 	return NULL;
@@ -286,7 +287,7 @@ void mon_container_started(struct monitor *m, unsigned i)
 		return;
 	}
 	c->phase = PHASE_RUNNING;
-	c->started_ns = clock_wall_ns();
+	c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
 	mon_reply_ok(m, &c->waiter);
 }
 

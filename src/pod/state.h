@@ -96,6 +96,7 @@ struct container {
 	int code, signal;
 	bool oom;
 	int64_t started_ns, finished_ns;           /* wall clock */
+	int64_t asked_ns;                     /* when START was sent, by its sender's word: what both then report */
 	int64_t drain_ns, quiet_ns;                /* monotonic deadlines, DRAINING */
 	char cgroup[MONITOR_PATH_MAX], state_dir[MONITOR_PATH_MAX], log_path[MONITOR_PATH_MAX],
 		bundle[MONITOR_PATH_MAX];
