@@ -9,6 +9,8 @@
 #   --memory MIB      3072
 #   --state FILE      keep the state partition in FILE; default: a new one, thrown away
 #   --name NAME       the console's log is build/appliance/NAME.console (default: the scenario's name)
+#   --over DIR        lay DIR's tree over the root file system, for this run
+#   --dev             lay today's crisp and test programs (make; qemu-tests/build.sh) over it: no new root image
 #   --append WORDS    more words for the kernel's command line
 #
 # The machine has no network card. The scenario is /usr/libexec/crisp-tests/scenario in the image; its standard output
@@ -16,7 +18,7 @@
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
 
-runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario=''
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev=''
 cpus=${CRISP_CPUS:-2}
 state_size=6G
 tcg='-accel tcg,thread=multi,tb-size=512'
@@ -37,6 +39,8 @@ arguments()
 		--state) state=$2; shift ;;
 		--name) name=$2; shift ;;
 		--append) append=$2; shift ;;
+		--over) over=$2; shift ;;
+		--dev) dev=yes ;;
 		--interactive) interactive=yes ;;
 		-*) usage ;;
 		*) scenario=$1 ;;
@@ -76,9 +80,26 @@ kvm_runs()
 		-serial stdio 2>/dev/null </dev/null | grep -q 'only a verified root'
 }
 
+# The initramfs, and in front of it what is laid over the root (initramfs/early.c): archives can follow each other.
+initrd_make()
+{
+	local work=$1 tree=$1/tree/overlay
+	[ -n "$over$dev" ] || { echo "$out/initramfs.cpio.zst"; return 0; }
+	mkdir -p "$tree"/usr/{bin,libexec/crisp-tests}
+	if [ -n "$dev" ]; then
+		cp "$root/build/$arch/crisp" "$tree/usr/bin/"
+		cp "$root"/build/go/bin/{scenario,critests} "$out/payload" "$tree/usr/libexec/crisp-tests/"
+	fi
+	[ -z "$over" ] || cp -a "$over/." "$tree/"
+	(cd "$work/tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
+	cat "$out/initramfs.cpio.zst" >>"$work/initrd"
+	rm -rf "$work/tree"
+	echo "$work/initrd"
+}
+
 machine_start()
 {
-	local work=$1 words accel
+	local work=$1 words accel initrd
 	shift
 	words="$(cat "$out/cmdline") crisp.runtime=$runtime loglevel=4 $append"
 	[ -z "$scenario" ] || words+=" crisp.scenario=$scenario"
@@ -86,10 +107,11 @@ machine_start()
 	[ -n "$state" ] || state=$work/state
 	[ -e "$state" ] || truncate -s "$state_size" "$state"
 	accel=$(accelerator)
+	initrd=$(initrd_make "$work")
 	# shellcheck disable=SC2086 # lists of words
 	timeout --foreground --kill-after=10 "$timeout" \
 		$qemu $accel -smp "$cpus" -m "$memory" -nic none -display none -nodefaults -no-reboot \
-		-kernel "$out/vmlinuz" -initrd "$out/initramfs.cpio.zst" -append "$words" \
+		-kernel "$out/vmlinuz" -initrd "$initrd" -append "$words" \
 		-drive "if=none,id=root,format=raw,readonly=on,file=$out/root.img" \
 		-device virtio-blk-pci,drive=root,serial=crisp-root \
 		-drive "if=none,id=state,format=raw,discard=unmap,file=$state" \
