@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri/container_spec.h"
+#include "cri/steps.h"
 #include "pod/client.h"
 
 #include <errno.h>
@@ -114,6 +115,8 @@ static struct err *make_container(struct rpc *r, struct container *c)
 	TRY(write_spec(s, c, &spec));
 	rpc_stage(r, "making the container's process");
 	TRY(hand_to_monitor(r, c, &spec));
+	steps_of_pull(r, c);
+	steps_keep(r);
 	rpc_stage(r, "recording");
 	return container_save(s, c, r->body, r->body_len);
 }
@@ -133,6 +136,7 @@ static struct err *create_in(struct rpc *r, struct pod *p, const Runtime__V1__Cr
 	*ret = c;
 	if (!is_new)
 		return NULL;
+	r->object = &c->o;
 	struct err *e = make_container(r, c);
 
 	if (e) {
@@ -163,7 +167,7 @@ struct err *rpc_create_container(struct rpc *r, const void *request, void *reply
 
 	TRY(check_request(in));
 	TRY(rpc_pod(r, in->pod_sandbox_id, &p));
-	r->subject = in->config->metadata->name;
+	r->subject = r->about.container = in->config->metadata->name;
 	TRY(check_pod(r, p));
 	TRY_WRAP(create_in(r, p, in, &c), "container %s", in->config->metadata->name);
 	out->container_id = arena_strdup(&r->arena, c->o.id);

@@ -1,4 +1,5 @@
 /* ContainerStatus, ListContainers. */
+#include "cri/info.h"
 #include "cri/selectors.h"
 #include "cri/serve.h"
 
@@ -87,17 +88,14 @@ static Runtime__V1__ImageSpec *image_spec(struct rpc *r, const struct container 
 	return spec;
 }
 
-static void add_info(struct rpc *r, const struct container *c, Runtime__V1__ContainerStatusResponse *out)
+static void add_info(struct rpc *r, struct container *c, Runtime__V1__ContainerStatusResponse *out)
 {
 	Runtime__V1__ContainerStatusResponse__InfoEntry *e =
 		RPC_NEW(r, Runtime__V1__ContainerStatusResponse__InfoEntry,
 			runtime__v1__container_status_response__info_entry__init);
 
 	e->key = "info";
-	pods_lock(&r->serve->pods);
-	e->value = arena_printf(&r->arena, "{\"sandboxID\":\"%s\",\"pid\":%d,\"bundle\":\"%s/%s\"}", c->pod->o.id,
-				(int)c->pid, r->serve->containers_state, c->o.id);
-	pods_unlock(&r->serve->pods);
+	e->value = info_container(r, c);
 	out->info = RPC_ARRAY(r, 1, Runtime__V1__ContainerStatusResponse__InfoEntry *);
 	out->info[0] = e;
 	out->n_info = 1;

@@ -2,7 +2,9 @@
 #include "cri/serve.h"
 
 #include "base/log.h"
+#include "cri/failures.h"
 #include "cri/pack.h"
+#include "cri/steps.h"
 
 #include <string.h>
 
@@ -14,7 +16,34 @@ struct rpc_hold {
 
 void rpc_stage(struct rpc *r, const char *stage)
 {
-	__atomic_store_n(&r->stage, stage, __ATOMIC_RELAXED);
+	int64_t now = clock_mono_ns();
+
+	r->stage = stage;
+	r->stage_ns = now;
+	if (r->n_steps < RPC_STEPS_MAX)
+		r->steps[r->n_steps++] = (struct rpc_step){ stage, now };
+}
+
+void rpc_about_config(struct rpc *r, const Runtime__V1__PodSandboxConfig *config)
+{
+	if (!config || !config->metadata)
+		return;
+	r->about.pod = config->metadata->name;
+	r->about.namespace = config->metadata->namespace_;
+}
+
+void rpc_about_pod(struct rpc *r, struct pod *p)
+{
+	r->object = &p->o;
+	r->about.pod_id = p->o.id;
+	rpc_about_config(r, p->request ? p->request->config : NULL);
+}
+
+void rpc_about_container(struct rpc *r, struct container *c)
+{
+	rpc_about_pod(r, c->pod);
+	r->object = &c->o;
+	r->about.container = container_metadata(c)->name;
 }
 
 static struct rpc_hold *add_hold(struct rpc *r)
@@ -41,6 +70,7 @@ struct err *rpc_pod(struct rpc *r, const char *id, struct pod **ret)
 	r->subject = id;
 	TRY(pods_find(&r->serve->pods, id, ret));
 	rpc_hold_pod(r, *ret);
+	rpc_about_pod(r, *ret);
 	return NULL;
 }
 
@@ -49,6 +79,7 @@ struct err *rpc_container(struct rpc *r, const char *id, struct container **ret)
 	r->subject = id;
 	TRY(pods_find_container(&r->serve->pods, id, ret));
 	rpc_hold_container(r, *ret);
+	rpc_about_container(r, *ret);
 	return NULL;
 }
 
@@ -176,6 +207,27 @@ static void log_call(const struct rpc *r, const struct err *e)
 			 r->row->method, subject, ms);
 }
 
+/* What is only asked may not be there: no failure. */
+static void note_failure(const struct rpc *r, const struct err *e)
+{
+	bool asked = err_is(e, ERR_NOT_FOUND) && (r->row->flags & RPC_QUIET);
+
+	if (asked || err_is(e, ERR_UNIMPLEMENTED) || !r->serve->failures)
+		return;
+	failures_note(r->serve->failures,
+		      &(struct failure_note){ .text = { [FAILURE_METHOD] = r->row->method,
+							[FAILURE_KIND] = err_kind_name(err_kind(e)),
+							[FAILURE_SUBJECT] = r->subject,
+							[FAILURE_POD_ID] = r->about.pod_id,
+							[FAILURE_POD] = r->about.pod,
+							[FAILURE_NAMESPACE] = r->about.namespace,
+							[FAILURE_CONTAINER] = r->about.container,
+							[FAILURE_STAGE] = r->stage,
+							[FAILURE_ERROR] = err_text(e) },
+					      .at_ns = clock_wall_ns(),
+					      .took_ns = clock_mono_ns() - r->started_ns });
+}
+
 static void enter_flight(struct rpc *r)
 {
 	pthread_mutex_lock(&r->serve->flight_lock);
@@ -190,23 +242,6 @@ static void leave_flight(struct rpc *r)
 	pthread_mutex_unlock(&r->serve->flight_lock);
 }
 
-void rpc_in_flight(struct serve *s, struct arena *a, char **ret_text)
-{
-	_buf_ struct buf b = BUF_INIT;
-	int64_t now = clock_mono_ns();
-
-	pthread_mutex_lock(&s->flight_lock);
-	list_each(it, &s->flight) {
-		struct rpc *r = container_of(it, struct rpc, link);
-		const char *stage = __atomic_load_n(&r->stage, __ATOMIC_RELAXED);
-
-		buf_printf(&b, "%s %s %.1fs\n", r->row->method, stage ? stage : "starting",
-			   (double)(now - r->started_ns) / 1e9);
-	}
-	pthread_mutex_unlock(&s->flight_lock);
-	*ret_text = arena_strdup(a, buf_text(&b));
-}
-
 static void run(struct rpc *r, const ProtobufCMethodDescriptor *method)
 {
 	struct grpc_call *call = r->call;
@@ -215,8 +250,12 @@ static void run(struct rpc *r, const ProtobufCMethodDescriptor *method)
 	_err_ struct err *e = r->row->handler ? call_handler(r, method)
 					      : err_new(ERR_UNIMPLEMENTED, "%s: %s", r->row->method, r->row->why);
 
+	if (r->row->flags & RPC_STEPS)
+		steps_keep(r);
 	leave_flight(r);
 	log_call(r, e);
+	if (e)
+		note_failure(r, e);
 	put_holds(r);
 	arena_done(&r->arena);
 	if (e)

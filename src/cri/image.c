@@ -1,6 +1,7 @@
 /* The ImageService: ListImages, ImageStatus, PullImage, RemoveImage, ImageFsInfo. */
 #include "cri/serve.h"
 
+#include "cri/steps.h"
 #include "image/reference.h"
 
 #include <string.h>
@@ -154,11 +155,13 @@ struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 	const Runtime__V1__PullImageRequest *in = request;
 	Runtime__V1__PullImageResponse *out = reply;
 	struct fetch_auth auth = { 0 };
+	struct pull_steps steps = { 0 };
 	char id[72];
 
 	if (!in->image || str_empty(in->image->image))
 		return err_new(ERR_INVALID, "no image is named");
 	r->subject = in->image->image;
+	rpc_about_config(r, in->sandbox_config);
 	if (in->auth)
 		auth = (struct fetch_auth){ or_null(in->auth->username), or_null(in->auth->password),
 					    or_null(in->auth->auth), or_null(in->auth->identity_token),
@@ -168,10 +171,12 @@ struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 		.auth = in->auth ? &auth : NULL,
 		.deadline_ns = r->deadline_ns,
 		.cancel_fd = grpc_call_cancel_fd(r->call),
+		.ret_steps = &steps,
 	};
 
 	rpc_stage(r, "pulling");
 	TRY(puller_pull(r->serve->puller, &q, id));
+	steps_pulled(r, id, &steps);
 	out->image_ref = arena_strdup(&r->arena, id);
 	return NULL;
 }

@@ -228,6 +228,7 @@ struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t
 	record_add(&b, RECORD_REQUEST, request, len);
 	add_packed(&b, RECORD_STATUS, &status.base);
 	add_packed(&b, RECORD_RESOURCES, p->resources ? &p->resources->base : NULL);
+	record_add_str(&b, RECORD_STEPS, p->o.steps);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
 	free(list);
 	free(ips);
@@ -262,6 +263,7 @@ struct err *container_save(struct serve *s, struct container *c, const void *req
 	add_lines(&b, RECORD_LAYERS, &c->layers);
 	record_add_str(&b, RECORD_IMAGE, c->image_id);
 	record_add_str(&b, RECORD_CGROUP, c->cgroup);
+	record_add_str(&b, RECORD_STEPS, c->o.steps);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
 	TRY(file_open_dir(s->containers_fd, c->o.id, true, 0700, &dir));
 	return err_wrap(record_write(dir, "record", &b, false), "record of container %.12s", c->o.id);

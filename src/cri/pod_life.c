@@ -21,10 +21,12 @@ void container_ended(struct serve *s, struct container *c, const struct pod_exit
 	if (c->state != CONTAINER_EXITED) {
 		c->state = CONTAINER_EXITED;
 		c->exit_code = x->code;
+		c->end_signal = x->signal;
 		c->oom = x->oom;
 		if (x->started_ns)
 			c->started_ns = x->started_ns;
 		c->finished_ns = x->finished_ns ? x->finished_ns : clock_wall_ns();
+		c->last_pid = c->pid ? c->pid : c->last_pid;
 		c->pid = 0;
 		pods_changed(&s->pods);
 	}

@@ -90,6 +90,7 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 			strv_push(&p->ips, status->network->additional_ips[i]->ip);
 	}
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
+	p->o.steps = record_get_str(b, RECORD_STEPS);
 	pod_derive(s, p);
 	*ret_same_boot = str_eq(boot, s->boot_id);
 	return NULL;
@@ -167,6 +168,7 @@ static struct err *fill_container(struct container *c, const struct buf *b)
 		c->resources = runtime__v1__linux_container_resources__unpack(NULL, len, bytes);
 	c->image_id = record_get_str(b, RECORD_IMAGE);
 	c->cgroup = record_get_str(b, RECORD_CGROUP);
+	c->o.steps = record_get_str(b, RECORD_STEPS);
 	if (!c->image_id)
 		return err_new(ERR_CORRUPT, "its record names no image");
 	return NULL;

@@ -29,6 +29,7 @@ typedef struct err *rpc_handler(struct rpc *r, const void *request, void *reply)
 enum rpc_flags {
 	RPC_QUIET = 1,      /* asked every second: its log line is debug */
 	RPC_STREAM = 2,     /* sends its replies itself with rpc_send() */
+	RPC_STEPS = 4,      /* the pod or container keeps its stages and their times (cri/steps.h) */
 };
 
 struct rpc_row {
@@ -43,6 +44,18 @@ extern const size_t rpc_runtime_n, rpc_image_n;
 
 struct rpc_hold;
 
+/* Whom a call is about, as far as is known: read by other threads while it is in flight. */
+struct rpc_about {
+	_Atomic(const char *) pod_id, pod, namespace, container;
+};
+
+#define RPC_STEPS_MAX 24    /* stages of one call that are remembered; a later one counts to the last */
+
+struct rpc_step {
+	const char *what;
+	int64_t began_ns;   /* monotonic */
+};
+
 struct rpc {
 	struct serve *serve;
 	const struct rpc_row *row;
@@ -51,16 +64,27 @@ struct rpc {
 	int64_t started_ns, deadline_ns;    /* monotonic */
 	const void *body;                   /* the request as it came */
 	size_t body_len;
-	const char *subject;                /* what it is about, for the log: an ID, a name */
-	const char *stage;                  /* where it stands, in words (static strings) */
+	_Atomic(const char *) subject;      /* what it is about, for the log: an ID, a name */
+	_Atomic(const char *) stage;        /* where it stands, in words */
+	_Atomic int64_t stage_ns;           /* since when */
+	struct rpc_about about;
+	struct object *object;              /* found last, or being made: RPC_STEPS are kept with it */
+	struct rpc_step steps[RPC_STEPS_MAX];
+	unsigned n_steps, n_kept;           /* n_kept: with the object already */
 	struct rpc_hold *holds;
 	void (*after)(void *arg);           /* runs when the reply is on its way */
 	void *after_arg;
 	struct list link;                   /* in flight */
 };
 
-/* What the operation is doing now: shown for operations in flight, named when a deadline passes. */
+/* What the operation is doing now: shown for operations in flight, named when a deadline passes. The text lives as
+ * long as the call: static, or in its arena. */
 void rpc_stage(struct rpc *r, const char *stage);
+/* Who it is about: what they point to lives as long as the call. *o* is held by it. */
+void rpc_about_pod(struct rpc *r, struct pod *p);
+void rpc_about_container(struct rpc *r, struct container *c);
+/* The same before there is a pod, or without one. NULL is fine. */
+void rpc_about_config(struct rpc *r, const Runtime__V1__PodSandboxConfig *config);
 
 /* Found objects, put back when the call ends. */
 struct err *rpc_pod(struct rpc *r, const char *id, struct pod **ret) _must_check_;
@@ -76,9 +100,6 @@ struct err *rpc_send(struct rpc *r, const void *message) _must_check_;
 
 /* The grpc server's handler; *context* is the struct serve. */
 void rpc_dispatch(struct grpc_call *call, void *context);
-
-/* One line an operation in flight: method, subject, stage, age in seconds. */
-void rpc_in_flight(struct serve *s, struct arena *a, char **ret_text);
 
 /* Memory for replies. */
 #define RPC_NEW(r, type, init)                                         \

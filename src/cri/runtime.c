@@ -1,4 +1,5 @@
 /* Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
+#include "cri/info.h"
 #include "cri/serve.h"
 
 #include "base/log.h"
@@ -35,16 +36,19 @@ static Runtime__V1__RuntimeCondition *condition(struct rpc *r, const char *type,
 
 static void add_info(struct rpc *r, Runtime__V1__StatusResponse *out)
 {
-	Runtime__V1__StatusResponse__InfoEntry **list = RPC_ARRAY(r, 1, Runtime__V1__StatusResponse__InfoEntry *);
-	char *text;
+	const struct {
+		const char *key;
+		char *value;
+	} rows[] = { { "operations", info_operations(r) }, { "failures", info_failures(r) } };
 
-	list[0] = RPC_NEW(r, Runtime__V1__StatusResponse__InfoEntry,
-			  runtime__v1__status_response__info_entry__init);
-	rpc_in_flight(r->serve, &r->arena, &text);
-	list[0]->key = "operations";
-	list[0]->value = text;
-	out->info = list;
-	out->n_info = 1;
+	out->n_info = ARRAY_LEN(rows);
+	out->info = RPC_ARRAY(r, out->n_info, Runtime__V1__StatusResponse__InfoEntry *);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		out->info[i] = RPC_NEW(r, Runtime__V1__StatusResponse__InfoEntry,
+				       runtime__v1__status_response__info_entry__init);
+		out->info[i]->key = (char *)rows[i].key;
+		out->info[i]->value = rows[i].value;
+	}
 }
 
 /* The built-in executor, under the default name "" and its own: both the same. */

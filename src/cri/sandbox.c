@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "box/cgroup.h"
 #include "cri/podfiles.h"
+#include "cri/steps.h"
 #include "pod/client.h"
 
 #include <errno.h>
@@ -142,6 +143,14 @@ static struct err *start_monitor(struct rpc *r, struct pod *p)
 	return serve_watch_pod(r->serve, p);
 }
 
+/* Each plugin is a stage of its own: what hangs is then named. */
+static void plugin_runs(void *context, const char *command, const char *plugin)
+{
+	struct rpc *r = context;
+
+	rpc_stage(r, arena_printf(&r->arena, "network: %s of plugin %s", command, plugin));
+}
+
 static struct err *set_up_network(struct rpc *r, struct pod *p)
 {
 	struct cni_pod request;
@@ -149,6 +158,8 @@ static struct err *set_up_network(struct rpc *r, struct pod *p)
 	if (!p->netns_path)
 		return NULL;
 	pod_cni(r->serve, &r->arena, p, &request);
+	request.running = plugin_runs;
+	request.context = r;
 	TRY(cni_add(&r->serve->cni, &request, &p->ips));
 	return podfiles_add_addresses(p);
 }
@@ -166,6 +177,7 @@ static struct err *make_pod(struct rpc *r, struct pod *p)
 	TRY_WRAP(start_monitor(r, p), "namespaces");
 	rpc_stage(r, "setting up the network");
 	TRY_WRAP(set_up_network(r, p), "network");
+	steps_keep(r);
 	rpc_stage(r, "recording");
 	return pod_save(s, p, r->body, r->body_len);
 }
@@ -181,12 +193,15 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 
 	TRY(pod_key(r, in->config, &key));
 	r->subject = key;
+	rpc_about_config(r, in->config);
 	TRY(check_handler(in->runtime_handler));
 	TRY(check_config(in->config));
 	rpc_stage(r, "waiting for the same pod's earlier operation");
 	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);
 	rpc_hold_pod(r, p);
 	if (is_new) {
+		r->object = &p->o;
+		r->about.pod_id = p->o.id;
 		struct err *e = make_pod(r, p);
 
 		if (e) {

@@ -1,4 +1,5 @@
 /* PodSandboxStatus, ListPodSandbox. */
+#include "cri/info.h"
 #include "cri/selectors.h"
 #include "cri/serve.h"
 
@@ -37,16 +38,14 @@ static Runtime__V1__LinuxPodSandboxStatus *linux_status(struct rpc *r, const str
 	return l;
 }
 
-static void add_info(struct rpc *r, const struct pod *p, Runtime__V1__PodSandboxStatusResponse *out)
+static void add_info(struct rpc *r, struct pod *p, Runtime__V1__PodSandboxStatusResponse *out)
 {
 	Runtime__V1__PodSandboxStatusResponse__InfoEntry *e =
 		RPC_NEW(r, Runtime__V1__PodSandboxStatusResponse__InfoEntry,
 			runtime__v1__pod_sandbox_status_response__info_entry__init);
 
-	/* Paths and numbers of ours only: nothing here needs escaping. */
 	e->key = "info";
-	e->value = arena_printf(&r->arena, "{\"pid\":%d,\"monitor\":%d,\"stateDir\":\"%s\",\"netns\":\"%s\"}",
-				(int)p->monitor, (int)p->monitor, p->dir, p->netns_path ? p->netns_path : "");
+	e->value = info_pod(r, p);
 	out->info = RPC_ARRAY(r, 1, Runtime__V1__PodSandboxStatusResponse__InfoEntry *);
 	out->info[0] = e;
 	out->n_info = 1;

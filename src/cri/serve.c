@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "box/cgroup.h"
 #include "cri/events.h"
+#include "cri/failures.h"
+#include "cri/steps.h"
 #include "sys/mount.h"
 
 #include <errno.h>
@@ -248,6 +250,10 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	TRY(cgroup_check_host());
 	TRY(make_directories(s));
 	TRY(read_boot_id(s));
+	_free_ char *failures = base_printf("%s/failures", s->config.state);
+
+	s->failures = failures_open(failures);
+	s->pulls_done = pulls_done_new();
 	pods_init(&s->pods);
 	pthread_mutex_init(&s->flight_lock, NULL);
 	list_init(&s->flight);

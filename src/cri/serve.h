@@ -33,6 +33,8 @@ struct serve {
 	bool selinux, apparmor;
 	pthread_mutex_t flight_lock;
 	struct list flight;                     /* struct rpc.link */
+	struct failures *failures;              /* the last calls that failed (cri/failures.h) */
+	struct pulls_done *pulls_done;          /* the last pulls (cri/steps.h) */
 };
 
 int serve_main(int argc, char **argv);

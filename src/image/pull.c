@@ -37,7 +37,8 @@ struct pull {
 	int done_fd;                /* eventfd, readable for ever once the pull is over */
 	struct err *error;          /* after done */
 	char id[72];
-	const char *stage;
+	_Atomic(const char *) stage;
+	struct pull_steps steps;    /* (lock) */
 	_Atomic uint64_t bytes;
 	uint64_t total;
 	int64_t started_ns;
@@ -57,6 +58,19 @@ struct puller {
 	struct list pulls;
 	unsigned running;
 };
+
+static void set_stage(struct pull *p, const char *stage)
+{
+	struct pull_steps *s = &p->steps;
+
+	p->stage = stage;
+	pthread_mutex_lock(&p->puller->lock);
+	if (s->n < PULL_STEPS_MAX) {
+		s->stage[s->n] = stage;
+		s->began_ns[s->n++] = clock_mono_ns();
+	}
+	pthread_mutex_unlock(&p->puller->lock);
+}
 
 struct err *puller_new(const struct puller_options *o, struct puller **ret)
 {
@@ -177,7 +191,7 @@ static struct err *get_manifest(struct pull *p, struct documents *d)
 	struct manifest index;
 	const struct manifest_entry *entry;
 
-	p->stage = "fetching the manifest";
+	set_stage(p, "fetching the manifest");
 	TRY(fetch_manifest(p->fetch, by, clock_mono_ns() + DOCUMENT_NS, &d->manifest_text, &type));
 	TRY(check_digest(&d->manifest_text, p->ref.digest, d->asked_digest));
 	TRY_WRAP(manifest_parse(&d->arena, d->manifest_text.data, d->manifest_text.len, type, &d->manifest), "manifest");
@@ -241,7 +255,7 @@ static struct err *get_config(struct pull *p, struct documents *d)
 	pthread_t thread;
 	int fds[2];
 
-	p->stage = "fetching the configuration";
+	set_stage(p, "fetching the configuration");
 	if (d->manifest.config.size > IMAGE_CONFIG_MAX)
 		return err_new(ERR_EXHAUSTED, "configuration of %llu bytes: more than the limit of %u",
 			       (unsigned long long)d->manifest.config.size, IMAGE_CONFIG_MAX);
@@ -348,7 +362,7 @@ static struct err *get_layers(struct pull *p)
 	size_t n = 0;
 	struct err *e = NULL;
 
-	p->stage = "fetching and unpacking layers";
+	set_stage(p, "fetching and unpacking layers");
 	TRY(check_room(p));
 	while (!e && n < MIN((size_t)FETCH_PARALLEL, p->manifest->n_layers)) {
 		e = start_thread(&threads[n], layers_thread, p);
@@ -381,7 +395,7 @@ static struct err *record(struct pull *p, struct documents *d)
 		.digest_ref = digest_ref,
 	};
 
-	p->stage = "recording";
+	set_stage(p, "recording");
 	return images_add(p->puller->o.images, &add, p->id);
 }
 
@@ -417,7 +431,7 @@ static struct err *run(struct pull *p)
 	};
 	struct fetch *f = NULL;
 
-	p->stage = "starting";
+	set_stage(p, "starting");
 	TRY(fetch_start(&p->ref, &fo, &f));
 	pthread_mutex_lock(&p->puller->lock);
 	p->fetch = f;
@@ -436,7 +450,7 @@ static void *pull_thread(void *arg)
 	struct pull *p = arg;
 	struct puller *all = p->puller;
 
-	p->stage = "waiting for other pulls";
+	set_stage(p, "waiting for other pulls");
 	pthread_mutex_lock(&all->lock);
 	while (all->running >= all->o.parallel && !p->cancelled)
 		pthread_cond_wait(&all->room, &all->lock);
@@ -548,6 +562,11 @@ struct err *puller_pull(struct puller *all, const struct pull_request *q, char r
 		e = err_new(err_kind(p->error), "%s", err_text(p->error));
 	if (!e)
 		memcpy(ret_id, p->id, sizeof(p->id));
+	if (q->ret_steps) {
+		*q->ret_steps = p->steps;
+		q->ret_steps->bytes = p->bytes;
+		q->ret_steps->end_ns = clock_mono_ns();
+	}
 	pull_unref(p);
 	pthread_mutex_unlock(&all->lock);
 	return e;

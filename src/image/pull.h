@@ -28,11 +28,21 @@ struct puller_options {
 struct err *puller_new(const struct puller_options *o, struct puller **ret) _must_check_;
 void puller_free(struct puller *p);
 
+/* What a pull did, and since when (clock_mono_ns). */
+#define PULL_STEPS_MAX 8
+struct pull_steps {
+	const char *stage[PULL_STEPS_MAX];      /* static words */
+	int64_t began_ns[PULL_STEPS_MAX], end_ns;
+	unsigned n;
+	uint64_t bytes;                         /* that came over the network */
+};
+
 struct pull_request {
 	const char *reference;
 	const struct fetch_auth *auth;          /* or NULL */
 	int64_t deadline_ns;
 	int cancel_fd;                          /* readable when the caller went away, -1: none */
+	struct pull_steps *ret_steps;           /* NULL: nobody asks; filled also when the pull failed */
 };
 /* *ret_id: the image's ID, as ListImages says it. */
 struct err *puller_pull(struct puller *p, const struct pull_request *q, char ret_id[72]) _must_check_;

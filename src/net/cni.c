@@ -67,7 +67,7 @@ static struct err *delete_plugins(const struct cni *c, const struct cni_record *
 }
 
 /* The chain: each plugin gets the result of the one before. *ret_ran counts those that were begun. */
-static struct err *add_plugins(const struct cni *c, const struct cni_record *r, size_t *ret_ran,
+static struct err *add_plugins(const struct cni *c, const struct cni_pod *p, const struct cni_record *r, size_t *ret_ran,
 			       yyjson_doc **ret_result)
 {
 	_cleanup_(doc_free_p) yyjson_doc *prev = NULL;
@@ -77,6 +77,8 @@ static struct err *add_plugins(const struct cni *c, const struct cni_record *r, 
 		_buf_ struct buf out = BUF_INIT;
 		yyjson_doc *result;
 		const char *type = cni_plugin_type(yyjson_arr_get(r->list.plugins, *ret_ran));
+		if (p->running)
+			p->running(p->context, "ADD", type);
 		struct err *e = run_plugin(c, r, "ADD", r->netns, *ret_ran, yyjson_doc_get_root(prev), &out);
 
 		if (!e)
@@ -93,14 +95,14 @@ static struct err *add_plugins(const struct cni *c, const struct cni_record *r, 
 	return NULL;
 }
 
-static struct err *add(const struct cni *c, struct cni_record *r, size_t *ret_ran, struct strv *ret_ips)
+static struct err *add(const struct cni *c, const struct cni_pod *p, struct cni_record *r, size_t *ret_ran, struct strv *ret_ips)
 {
 	_cleanup_(doc_free_p) yyjson_doc *result = NULL;
 	_strv_ struct strv ips = { 0 };
 
 	*ret_ran = 0;
 	TRY(cni_record_write(c, r, false));
-	TRY(add_plugins(c, r, ret_ran, &result));
+	TRY(add_plugins(c, p, r, ret_ran, &result));
 	TRY(cni_record_set_result(r, yyjson_doc_get_root(result)));
 	TRY(cni_result_ips(r->result, &ips));
 	if (!ips.len)
@@ -119,7 +121,7 @@ struct err *cni_add(const struct cni *c, const struct cni_pod *p, struct strv *r
 
 	TRY(cni_list_load(c->conf_dir, &l));
 	TRY(cni_record_make(p, &l, &r));
-	struct err *e = add(c, &r, &ran, ret_ips);
+	struct err *e = add(c, p, &r, &ran, ret_ips);
 
 	if (!e)
 		return NULL;

@@ -33,6 +33,9 @@ struct cni_pod {
 	size_t n_ports;
 	uint64_t ingress_rate, egress_rate;        /* bits a second, 0: none; capability bandwidth */
 	const char *mac;                           /* capability mac, or NULL */
+	/* Told before each plugin is run by cni_add(); NULL: nobody asks. */
+	void (*running)(void *context, const char *command, const char *plugin);
+	void *context;
 	const struct cni_dns { const char *const *servers, *const *searches, *const *options; } *dns;
 };
 

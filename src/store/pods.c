@@ -258,6 +258,7 @@ static void pod_unref(struct pods *t, struct pod *p)
 	if (--p->o.refs)
 		return;
 	free(p->o.key);
+	free(p->o.steps);
 	if (p->request)
 		runtime__v1__run_pod_sandbox_request__free_unpacked(p->request, NULL);
 	if (p->resources)
@@ -280,6 +281,7 @@ static void container_unref(struct pods *t, struct container *c)
 		return;
 	pod_unref(t, c->pod);
 	free(c->o.key);
+	free(c->o.steps);
 	if (c->request)
 		runtime__v1__create_container_request__free_unpacked(c->request, NULL);
 	if (c->resources)

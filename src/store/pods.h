@@ -31,6 +31,7 @@ struct object {
 	unsigned refs;              /* (lock) */
 	bool busy;                  /* (lock) an operation is changing it */
 	bool listed;                /* (lock) in the table */
+	char *steps;                /* (lock) what was done to it and how long it took: cri/steps.h; NULL: nothing yet */
 };
 
 struct pod {
@@ -64,6 +65,8 @@ struct container {
 	pid_t pid;                                      /* (lock) */
 	int64_t started_ns, finished_ns;                /* (lock) */
 	int exit_code;                                  /* (lock) */
+	int end_signal;                                 /* (lock) 0: it exited */
+	pid_t last_pid;                                 /* (lock) of its init, once it has ended: the kernel log names it */
 	bool oom;                                       /* (lock) */
 	char *message;                                  /* (lock) why it ended or could not start, in words */
 	Runtime__V1__LinuxContainerResources *resources; /* (lock) after an update; NULL: as in the request */

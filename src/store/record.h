@@ -20,6 +20,7 @@ enum record_tag {
 	RECORD_NAMESPACES = 6,  /* pod: monitor's namespace paths, one "kind path" a line */
 	RECORD_IMAGE = 7,       /* image ID */
 	RECORD_CGROUP = 8,      /* path below /sys/fs/cgroup */
+	RECORD_STEPS = 9,       /* what was done, and how long it took: lines of cri/steps.h */
 };
 
 void record_begin(struct buf *b);
