@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define JOIN_WAIT_NS (120 * NS_PER_S)
+/* Who could not start ends by itself: for the status that the caller asks for next. */
+#define FAILED_END_WAIT_NS (5 * NS_PER_S)
 /* The kubelet sends seconds; more than a year is for ever. */
 #define GRACE_MAX_S  (366 * 24 * 3600)
 
@@ -79,6 +81,8 @@ static struct err *start(struct rpc *r, struct container *c)
 	pods_unlock(t);
 	if (!e)
 		sync_later(r, c);
+	else
+		container_wait_ended(r->serve, c, clock_mono_ns() + FAILED_END_WAIT_NS);
 	return e;
 }
 

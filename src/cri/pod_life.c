@@ -42,8 +42,7 @@ static enum container_state state_of(struct serve *s, struct container *c)
 	return state;
 }
 
-/* Until the container has ended or the deadline; true if it has. */
-static bool wait_ended(struct serve *s, struct container *c, int64_t deadline_ns)
+bool container_wait_ended(struct serve *s, struct container *c, int64_t deadline_ns)
 {
 	bool in_time = true;
 
@@ -136,13 +135,13 @@ struct err *container_stop(struct serve *s, struct container *c, int64_t grace_n
 	if (state == CONTAINER_RUNNING && grace_ns > 0) {
 		/* A monitor that is gone cannot be asked: the kill below goes through the cgroup. */
 		err_ignore(pod_container_signal(c->pod->dir, c->o.id, stop_signal(s, c), false));
-		if (wait_ended(s, c, clock_mono_ns() + grace_ns))
+		if (container_wait_ended(s, c, clock_mono_ns() + grace_ns))
 			return NULL;
 	}
 	err_ignore(pod_container_signal(c->pod->dir, c->o.id, SIGKILL, true));
 	if (c->cgroup)
 		TRY_WRAP(cgroup_kill(c->cgroup), "container %s", container_metadata(c)->name);
-	if (wait_ended(s, c, clock_mono_ns() + KILL_WAIT_NS))
+	if (container_wait_ended(s, c, clock_mono_ns() + KILL_WAIT_NS))
 		return NULL;
 	return err_new(ERR_TIMEOUT, "container %s still has processes %d s after SIGKILL: one may be waiting for a device",
 		       container_metadata(c)->name, (int)(KILL_WAIT_NS / NS_PER_S));

@@ -50,6 +50,8 @@ struct err *container_destroy(struct serve *s, struct container *c) _must_check_
 struct err *pod_stop(struct serve *s, struct pod *p) _must_check_;      /* containers, network, namespaces */
 struct err *pod_destroy(struct serve *s, struct pod *p) _must_check_;   /* all of it */
 
+/* Until the container has ended or the deadline (monotonic); true if it has. */
+bool container_wait_ended(struct serve *s, struct container *c, int64_t deadline_ns);
 /* Ends the container's processes: the stop signal, the grace period, then cgroup.kill. */
 struct err *container_stop(struct serve *s, struct container *c, int64_t grace_ns) _must_check_;
 

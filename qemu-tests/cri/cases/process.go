@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 
@@ -34,8 +35,14 @@ var processCases = []suite.Case{
 	{Name: "many-arguments", Run: processManyArgs},
 }
 
-// pullNew makes an image of the base tree with another configuration, or more layers, and pulls it.
+// pullNew makes an image of the base tree with another configuration, or more layers, and pulls it. The label makes
+// it another image than the base even if nothing else does: it is removed in the end, with all its names.
 func pullNew(t *suite.T, config v1.ImageConfig, layers ...oci.Layer) string {
+	config.Labels = maps.Clone(config.Labels)
+	if config.Labels == nil {
+		config.Labels = map[string]string{}
+	}
+	config.Labels["critests"] = fmt.Sprint(t.Next())
 	return pullImage(t, oci.New(oci.Options{Config: config}, append([]oci.Layer{t.Program, suite.BaseTree()}, layers...)...))
 }
 
@@ -299,6 +306,11 @@ func processExec(t *suite.T) {
 }
 
 // CVE-2024-21626: no descriptor of the runtime may reach the container.
+// ofGo: what the payload's own runtime opens.
+func ofGo(target string) bool {
+	return strings.HasPrefix(target, "/sys/fs/cgroup/cpu.max") || target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]"
+}
+
 func processFds(t *suite.T) {
 	p := t.RunPod()
 	c := p.Run(suite.Payload("report-wait"))
@@ -306,7 +318,7 @@ func processFds(t *suite.T) {
 	for name, r := range map[string]payload.Report{"the container": suite.Decode[payload.Report](t, c.Stdout()),
 		"an exec": suite.Decode[payload.Report](t, c.Exec("report"))} {
 		for fd, target := range r.Fds {
-			if fd > 2 {
+			if fd > 2 && !ofGo(target) {
 				t.Errorf("%s has descriptor %d: %s", name, fd, target)
 			}
 		}
