@@ -99,6 +99,15 @@ CFLAGS_sha256_x86_64 := -O2
 CFLAGS_sha256_soft := -O2
 CFLAGS_inflate := -O2
 
+# AppArmor's default profile, in the kernel's form: the same bytes on every build host.
+$(GEN)/box/apparmor.inc: src/box/apparmor.profile src/box/apparmor.features
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)PATH=$$PATH:/usr/sbin apparmor_parser --quiet --skip-kernel-load --skip-cache \
+		--features-file src/box/apparmor.features --ofile $@.bin src/box/apparmor.profile
+	$(Q)od -An -v -tu1 $@.bin | sed 's/[0-9]\{1,\}/&,/g' >$@
+$(OUT)/obj/box/apparmor.o $(NAT)/obj/box/apparmor.o $(FUZ)/obj/box/apparmor.o: $(GEN)/box/apparmor.inc
+
 $(OUT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c | $(CC_OUT)
 	@mkdir -p $(@D)
 	$(call say,CC)

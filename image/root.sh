@@ -71,6 +71,7 @@ programs_install()
 		install -m 755 "$go_bin/$file" "$tree/opt/cni/bin/"
 	done
 	install -m 755 "$go_bin/scenario" "$go_bin/critests" "$out/payload" "$tree/usr/libexec/crisp-tests/"
+	install -m 644 "$go_bin/selinux.policy" "$tree/usr/libexec/crisp-tests/"
 	if [ -x "$product" ]; then
 		install -m 755 "$product" "$tree/usr/bin/crisp"
 	else

@@ -39,6 +39,14 @@ scenario_build()
 	(cd "$here" && go build -trimpath -ldflags "-s -w" -o "$bin/" ./cmd/...)
 }
 
+# The kernel's form of the SELinux policy of the CRI tests (version 33: Linux 5.8).
+selinux_build()
+{
+	"$here/cri/selinux.sh" >"$bin/selinux.cil"
+	secilc -c 33 -N -f /dev/null -o "$bin/selinux.policy" "$bin/selinux.cil"
+}
+
 mkdir -p "$bin"
 tools_build
+selinux_build
 scenario_build

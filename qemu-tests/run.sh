@@ -89,6 +89,8 @@ initrd_make()
 	if [ -n "$dev" ]; then
 		cp "$root/build/$arch/crisp" "$tree/usr/bin/"
 		cp "$root"/build/go/bin/{scenario,critests} "$out/payload" "$tree/usr/libexec/crisp-tests/"
+		[ ! -e "$root/build/go/bin/selinux.policy" ] ||
+			cp "$root/build/go/bin/selinux.policy" "$tree/usr/libexec/crisp-tests/"
 	fi
 	[ -z "$over" ] || cp -a "$over/." "$tree/"
 	(cd "$work/tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"

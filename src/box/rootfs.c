@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 
 struct err *rootfs_attach(const struct setup *s)
 {
@@ -69,6 +70,15 @@ static struct err *check_proc_target(const struct oci_mount *m, int target_fd)
 	return err_new(ERR_INVALID, "inside /proc nothing can be mounted");
 }
 
+static struct err *label_root(int mount_fd, const char *label)
+{
+	char path[PATH_FD_MAX];
+
+	if (setxattr(path_of_fd(mount_fd, path), "security.selinux", label, strlen(label), 0) < 0 && errno != EOPNOTSUPP)
+		return err_errno(errno, "SELinux label %s", label);
+	return NULL;
+}
+
 /* A file system of the container's own, made in its namespaces. */
 static struct err *make_fs(const struct setup *s, const struct oci_mount *m, int *ret_fd)
 {
@@ -83,6 +93,9 @@ static struct err *make_fs(const struct setup *s, const struct oci_mount *m, int
 	if (!str_empty(s->spec->mount_label) && (!strcmp(type, "tmpfs") || !strcmp(type, "devpts")))
 		options[n++] = (struct mount_option){ "context", s->spec->mount_label };
 	TRY(mount_new(type, options, n, m->flags.set, ret_fd));
+	/* The kernel has mounted the namespace's mqueue before us: too late for an option. */
+	if (!str_empty(s->spec->mount_label) && !strcmp(type, "mqueue"))
+		TRY(label_root(*ret_fd, s->spec->mount_label));
 	if (m->flags.propagation)
 		return mount_set(*ret_fd, m->flags.propagation_recursive, 0, 0, m->flags.propagation);
 	return NULL;
@@ -146,10 +159,11 @@ struct masks {
 	int dir_fd;    /* O_PATH of the first mask; -1: none yet */
 };
 
-static struct err *mask_dir(struct masks *masks, int target_fd)
+static struct err *mask_dir(const struct setup *s, struct masks *masks, int target_fd)
 {
-	static const struct mount_option options[] = {
-		{ "source", "tmpfs" }, { "nr_inodes", "1" }, { "size", "4k" }, { "mode", "555" },
+	const char *label = s->spec->mount_label;
+	const struct mount_option options[] = {
+		{ "source", "tmpfs" }, { "nr_inodes", "1" }, { "size", "4k" }, { "mode", "555" }, { "context", label },
 	};
 	_close_ int fd = -1;
 
@@ -157,7 +171,7 @@ static struct err *mask_dir(struct masks *masks, int target_fd)
 		TRY(mount_clone(masks->dir_fd, "", false, &fd));
 		return mount_attach(fd, target_fd);
 	}
-	TRY(mount_new("tmpfs", options, ARRAY_LEN(options),
+	TRY(mount_new("tmpfs", options, ARRAY_LEN(options) - str_empty(label),
 		      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd));
 	TRY(mount_attach(fd, target_fd));
 	masks->dir_fd = TAKE_FD(fd);
@@ -175,7 +189,7 @@ static struct err *mask(const struct setup *s, struct masks *masks, const char *
 	if (fstat(target, &st) < 0)
 		return err_errno(errno, "stat");
 	if (S_ISDIR(st.st_mode))
-		return mask_dir(masks, target);
+		return mask_dir(s, masks, target);
 	TRY(mount_clone(masks->null_fd, "", false, &fd));
 	return mount_attach(fd, target);
 }

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "box/creds.h"
 #include "box/lsm.h"
+#include "sys/keyring.h"
 #include "sys/seccomp.h"
 
 #include <errno.h>
@@ -104,6 +105,8 @@ struct err *run_prepare(struct run *r)
 	bool again;
 
 	TRY(lsm_set_exec(r->proc_fd, p));
+	/* serve's would be everybody's. */
+	TRY(keyring_new_session());
 	if (setsid() < 0)
 		return err_errno(errno, "setsid");
 	if (r->terminal && ioctl(r->stdio[0], TIOCSCTTY, 0) < 0)

@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 #include "base/toml.h"
+#include "box/lsm.h"
+#include "sys/caps.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,6 +45,13 @@ static const struct key {
 	KEY(pull_parallel, KEY_NUMBER, "3", "Pulls at once; further ones wait."),
 	KEY(unprivileged_uid, KEY_NUMBER, "65533", "User ID of the processes that talk to the outside: fetch, unpack, stream."),
 	KEY(shm_size, KEY_NUMBER, "67108864", "Bytes of a pod's /dev/shm."),
+	KEY(apparmor_profile, KEY_STRING, LSM_APPARMOR_DEFAULT,
+	    "RuntimeDefault of AppArmor: crisp-default is built in; another one is loaded by the OS; unconfined: none."),
+	KEY(selinux, KEY_STRING, "auto", "Labels for containers and volumes: auto (where the node has a policy), on or off."),
+	KEY(default_capabilities, KEY_LIST,
+	    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
+	    "AUDIT_WRITE", "What a container has that adds and drops nothing."),
+	KEY(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file as Docker has it; empty: built in."),
 #undef KEY
 };
 
@@ -118,6 +127,21 @@ static struct err *put(struct config *c, const char *name, const struct key *k, 
 	return NULL;
 }
 
+static struct err *check_security(const struct config *c)
+{
+	if (!str_eq(c->selinux, "auto") && !str_eq(c->selinux, "on") && !str_eq(c->selinux, "off"))
+		return err_new(ERR_INVALID, "selinux \"%s\": not one of auto, on, off", c->selinux);
+	if (!*c->apparmor_profile)
+		return err_new(ERR_INVALID, "apparmor_profile is empty; \"unconfined\" means none");
+	if (*c->seccomp_profile && c->seccomp_profile[0] != '/')
+		return err_new(ERR_INVALID, "seccomp_profile \"%s\" is not an absolute path", c->seccomp_profile);
+	for (size_t i = 0; i < c->default_capabilities.len; i++)
+		if (caps_from_name(c->default_capabilities.items[i]) < 0)
+			return err_new(ERR_INVALID, "default_capabilities: unknown capability \"%.64s\"",
+				       c->default_capabilities.items[i]);
+	return NULL;
+}
+
 /* What the types do not say. */
 static struct err *check(const struct config *c)
 {
@@ -129,7 +153,7 @@ static struct err *check(const struct config *c)
 		return err_new(ERR_INVALID, "pull_parallel, pull_timeout_s and cni_timeout_s must be at least 1");
 	if (c->unprivileged_uid == 0 || c->unprivileged_uid >= UINT32_MAX)
 		return err_new(ERR_INVALID, "unprivileged_uid must be a user ID other than root's");
-	return NULL;
+	return check_security(c);
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */

@@ -31,6 +31,10 @@ struct config {
 	uint64_t pull_parallel;
 	uint64_t unprivileged_uid;      /* of fetch, unpack and stream */
 	uint64_t shm_size;              /* bytes of a pod's /dev/shm */
+	char *apparmor_profile;         /* RuntimeDefault; "crisp-default" is our own */
+	char *selinux;                  /* "auto", "on" or "off" */
+	struct strv default_capabilities;
+	char *seccomp_profile;          /* RuntimeDefault's file; "": built in */
 };
 
 /* Defaults, then the files. *path* NULL: the default one, which may be missing. */

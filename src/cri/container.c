@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri/container_spec.h"
+#include "cri/security.h"
 #include "cri/steps.h"
 #include "pod/client.h"
 
@@ -25,6 +26,23 @@ static struct err *check_request(const Runtime__V1__CreateContainerRequest *in)
 	if (config->log_path && strchr(config->log_path, '\n'))
 		return err_new(ERR_INVALID, "config.log_path has a line break");
 	return NULL;
+}
+
+static bool is_privileged_pod(const Runtime__V1__PodSandboxConfig *config)
+{
+	return config && config->linux && config->linux->security_context && config->linux->security_context->privileged;
+}
+
+/* The kubelet makes a pod privileged that has, or gets as an ephemeral container, a privileged container. */
+static struct err *check_privileged(const struct pod *p, const Runtime__V1__CreateContainerRequest *in)
+{
+	const Runtime__V1__LinuxContainerConfig *l = in->config->linux;
+
+	if (!l || !l->security_context || !l->security_context->privileged)
+		return NULL;
+	if (is_privileged_pod(p->request->config) || is_privileged_pod(in->sandbox_config))
+		return NULL;
+	return err_new(ERR_INVALID, "a privileged container in pod %s, which is not privileged", pod_metadata(p)->name);
 }
 
 /* The pod must be running and stay so while the container is made. */
@@ -99,6 +117,7 @@ static struct err *make_container(struct rpc *r, struct container *c)
 	_close_ int dir = -1;
 
 	TRY(keep_request(r, c));
+	TRY(security_add_container(s, c));
 	config = c->request->config;
 	rpc_stage(r, "looking up the image");
 	TRY_WRAP(serve_find_image(s, config->image->image, &image), "image");
@@ -169,6 +188,7 @@ struct err *rpc_create_container(struct rpc *r, const void *request, void *reply
 	TRY(rpc_pod(r, in->pod_sandbox_id, &p));
 	r->subject = r->about.container = in->config->metadata->name;
 	TRY(check_pod(r, p));
+	TRY(check_privileged(p, in));
 	TRY_WRAP(create_in(r, p, in, &c), "container %s", in->config->metadata->name);
 	out->container_id = arena_strdup(&r->arena, c->o.id);
 	return NULL;

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cri/devices.h"
 #include "cri/podfiles.h"
+#include "cri/relabel.h"
 #include "image/config.h"
 #include "spec/spec.h"
 #include "sys/path.h"
@@ -112,6 +113,9 @@ static struct err *resolve_mounts(struct rpc *r, struct container *c, Runtime__V
 			TRY(image_volume(r, c, i, list[i]));
 		else
 			TRY(resolve_host_path(r, list[i]->host_path, &list[i]->host_path));
+		if (list[i]->selinux_relabel && !config->mounts[i]->image && c->selinux_mount)
+			TRY_WRAP(relabel_volume(list[i]->host_path, RELABEL_ATTR, c->selinux_mount), "mount %s",
+				 list[i]->container_path);
 	}
 	config->mounts = list;
 	return NULL;
@@ -209,21 +213,38 @@ static struct err *pid_namespace(struct rpc *r, const struct container *c, const
 	return NULL;
 }
 
-/* Rule: a localhost profile without a name is an error, never "unconfined" (CVE-2023-2431). */
+/* The file's name: the kubelet's, or RuntimeDefault's where the configuration has one; NULL: none is read.
+ * A localhost profile without a name is an error, never "unconfined" (CVE-2023-2431). */
+static struct err *seccomp_file(struct rpc *r, const Runtime__V1__SecurityProfile *p, const char **ret)
+{
+	const char *own = r->serve->config.seccomp_profile;
+
+	*ret = NULL;
+	if (p && p->profile_type == RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault && *own)
+		*ret = own;
+	if (!p || p->profile_type != RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
+		return NULL;
+	*ret = str_starts(p->localhost_ref, "localhost/") ? p->localhost_ref + strlen("localhost/") : p->localhost_ref;
+	if (!**ret)
+		return err_new(ERR_INVALID, "seccomp: a localhost profile without a reference");
+	/* CRI: "an absolute path"; the kubelet has joined it with its seccomp directory. */
+	if ((*ret)[0] != '/' || strstr(*ret, "/../"))
+		return err_new(ERR_INVALID, "seccomp: localhost profile \"%.256s\" is not an absolute path without \"..\"", *ret);
+	return NULL;
+}
+
 static struct err *seccomp_profile(struct rpc *r, const struct container *c, const char **ret)
 {
 	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
 	const Runtime__V1__SecurityProfile *p = l && l->security_context ? l->security_context->seccomp : NULL;
 	_buf_ struct buf b = BUF_INIT;
 
-	*ret = NULL;
-	if (!p || p->profile_type != RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
-		return NULL;
-	if (str_empty(p->localhost_ref))
-		return err_new(ERR_INVALID, "seccomp: a localhost profile without a reference");
-	const char *path = str_starts(p->localhost_ref, "localhost/") ? p->localhost_ref + strlen("localhost/")
-								      : p->localhost_ref;
+	const char *path;
 
+	*ret = NULL;
+	TRY(seccomp_file(r, p, &path));
+	if (!path)
+		return NULL;
 	TRY_WRAP(file_read_virtual(AT_FDCWD, path, SECCOMP_PROFILE_MAX, &b), "seccomp profile");
 	*ret = arena_strndup(&r->arena, buf_text(&b), b.len);
 	return NULL;
@@ -239,7 +260,9 @@ static const char *pod_file(struct rpc *r, const struct container *c, const Runt
 
 struct err *container_spec(struct rpc *r, struct container *c, const struct image *image, struct buf *ret_spec)
 {
+	static const char *const no_caps[] = { NULL };
 	struct serve *s = r->serve;
+	const struct strv *caps = &s->config.default_capabilities;
 	Runtime__V1__ContainerConfig config = *c->request->config;
 	struct image_config ic;
 	struct user user;
@@ -271,7 +294,9 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.hostname_file = pod_file(r, c, &config, "/etc/hostname", PODFILE_HOSTNAME),
 		.shm_dir = pod_file(r, c, &config, "/dev/shm", PODFILE_SHM),
 		.default_env = (const char *const *)s->config.default_env.items,
-		.selinux = s->selinux,
+		.default_caps = caps->len ? (const char *const *)caps->items : no_caps,
+		.selinux_process = c->selinux_process,
+		.selinux_mount = c->selinux_mount,
 		.apparmor = s->apparmor,
 	};
 

@@ -230,6 +230,8 @@ struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t
 	add_packed(&b, RECORD_RESOURCES, p->resources ? &p->resources->base : NULL);
 	record_add_str(&b, RECORD_STEPS, p->o.steps);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
+	if (p->selinux_level)
+		record_add_str(&b, RECORD_SELINUX, p->selinux_level);
 	free(list);
 	free(ips);
 	TRY(file_open_dir(s->pods_fd, p->o.id, true, 0700, &dir));

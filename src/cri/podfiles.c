@@ -1,13 +1,16 @@
 #include "cri/podfiles.h"
 
 #include "base/file.h"
+#include "cri/security.h"
 #include "sys/mount.h"
+#include "sys/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #define RESOLV_MAX (64u << 10)
 
@@ -57,20 +60,32 @@ static void make_hosts(const struct pod *p, struct buf *b)
 		buf_printf(b, "%s\t%s\n", p->ips.items[i], hostname);
 }
 
-static struct err *put_file(int dir, const char *name, const struct buf *b)
+/* Containers get it as it is, so with their label. */
+static struct err *put_file(int dir, const char *name, const struct buf *b, const char *label)
 {
-	return file_replace_at(dir, name, buf_text(b), b->len, 0644, false);
+	char link[PATH_FD_MAX];
+	_close_ int fd = -1;
+
+	TRY(file_replace_at(dir, name, buf_text(b), b->len, 0644, false));
+	if (!label)
+		return NULL;
+	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || setxattr(path_of_fd(fd, link), "security.selinux", label, strlen(label), 0) < 0)
+		return err_errno(errno, "label %s", name);
+	return NULL;
 }
 
-static struct err *mount_shm(struct serve *s, const char *path)
+static struct err *mount_shm(struct serve *s, const char *path, const char *label)
 {
 	char size[32];
 
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)s->config.shm_size);
-	const struct mount_option options[] = { { "source", "shm" }, { "mode", "1777" }, { "size", size } };
+	const struct mount_option options[] = {
+		{ "source", "shm" }, { "mode", "1777" }, { "size", size }, { "context", label },
+	};
 	_close_ int fd = -1;
 
-	TRY(mount_new("tmpfs", options, ARRAY_LEN(options),
+	TRY(mount_new("tmpfs", options, ARRAY_LEN(options) - !label,
 		      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd));
 	return mount_attach_at(fd, path);
 }
@@ -80,17 +95,21 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 	const Runtime__V1__PodSandboxConfig *config = p->request->config;
 	_close_ int dir = -1;
 	_buf_ struct buf resolv = BUF_INIT, hosts = BUF_INIT, hostname = BUF_INIT;
+	_arena_ struct arena a;
+	const char *label;
 
+	arena_init(&a);
+	TRY(security_pod_label(s, &a, p, &label));
 	if (mkdir(p->dir, 0700) < 0)
 		return err_errno(errno, "make directory %s", p->dir);
 	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
 	TRY_WRAP(make_resolv(config->dns_config, &resolv), "resolv.conf");
-	TRY(put_file(dir, PODFILE_RESOLV, &resolv));
+	TRY(put_file(dir, PODFILE_RESOLV, &resolv, label));
 	if (p->netns_path) {
 		make_hosts(p, &hosts);
 		buf_printf(&hostname, "%s\n", config->hostname ? config->hostname : "");
-		TRY(put_file(dir, PODFILE_HOSTS, &hosts));
-		TRY(put_file(dir, PODFILE_HOSTNAME, &hostname));
+		TRY(put_file(dir, PODFILE_HOSTS, &hosts, label));
+		TRY(put_file(dir, PODFILE_HOSTNAME, &hostname, label));
 	}
 	if (pod_namespace_options(p)->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
 		return NULL;
@@ -98,17 +117,21 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 
 	if (mkdir(shm, 0755) < 0)
 		return err_errno(errno, "make directory %s", shm);
-	return err_wrap(mount_shm(s, shm), "pod's /dev/shm");
+	return err_wrap(mount_shm(s, shm, label), "pod's /dev/shm");
 }
 
-struct err *podfiles_add_addresses(struct pod *p)
+struct err *podfiles_add_addresses(struct serve *s, struct pod *p)
 {
 	_buf_ struct buf hosts = BUF_INIT;
 	_close_ int dir = -1;
+	_arena_ struct arena a;
+	const char *label;
 
+	arena_init(&a);
+	TRY(security_pod_label(s, &a, p, &label));
 	make_hosts(p, &hosts);
 	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
-	return put_file(dir, PODFILE_HOSTS, &hosts);
+	return put_file(dir, PODFILE_HOSTS, &hosts, label);
 }
 
 struct err *podfiles_remove(struct serve *s, struct pod *p)

@@ -8,7 +8,7 @@
 /* The directory (0700), shm (tmpfs, unless the IPC namespace is the node's), the files. */
 struct err *podfiles_make(struct serve *s, struct pod *p) _must_check_;
 /* The pod's addresses into its hosts file, once it has them. */
-struct err *podfiles_add_addresses(struct pod *p) _must_check_;
+struct err *podfiles_add_addresses(struct serve *s, struct pod *p) _must_check_;
 /* Unmounts shm, removes the directory. Idempotent. */
 struct err *podfiles_remove(struct serve *s, struct pod *p) _must_check_;
 

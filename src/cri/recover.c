@@ -92,6 +92,7 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
 	p->o.steps = record_get_str(b, RECORD_STEPS);
 	pod_derive(s, p);
+	p->selinux_level = record_get_str(b, RECORD_SELINUX);
 	*ret_same_boot = str_eq(boot, s->boot_id);
 	return NULL;
 }

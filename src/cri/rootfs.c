@@ -83,6 +83,8 @@ struct err *rootfs_mount(struct serve *s, struct container *c, const struct imag
 	size_t n = 0;
 
 	options[n++] = (struct mount_option){ "source", "overlay" };
+	if (c->selinux_mount)
+		options[n++] = (struct mount_option){ "context", c->selinux_mount };
 	n += lower_options(&paths, empty, options + n);
 	options[n++] = (struct mount_option){ "upperdir", upper };
 	options[n++] = (struct mount_option){ "workdir", work };
@@ -126,10 +128,11 @@ void rootfs_unmount(struct serve *s, struct container *c)
 	rootfs_unmount_below(dir);
 }
 
-/* A read-only view of the image: its one layer itself, or an overlay without an upper directory. */
-static struct err *mount_view(const struct strv *paths, int *ret_fd)
+/* A read-only view of the image: its one layer itself, or an overlay without an upper directory. With an SELinux
+ * *label* it is an overlay in any case: the layer's mount is shared; one of a single layer needs *empty* beside it. */
+static struct err *mount_view(const struct strv *paths, const char *label, const char *empty, int *ret_fd)
 {
-	if (paths->len == 1) {
+	if (paths->len == 1 && !label) {
 		TRY(mount_clone(AT_FDCWD, paths->items[0], false, ret_fd));
 		return mount_set(*ret_fd, false, MOUNT_ATTR_RDONLY, 0, 0);
 	}
@@ -138,6 +141,10 @@ static struct err *mount_view(const struct strv *paths, int *ret_fd)
 
 	options[n++] = (struct mount_option){ "source", "overlay" };
 	n += lower_options(paths, NULL, options + n);
+	if (label)
+		options[n++] = (struct mount_option){ "context", label };
+	if (label && paths->len == 1)
+		options[n++] = (struct mount_option){ "lowerdir+", empty };
 	struct err *e = mount_new("overlay", options, n, MOUNT_ATTR_RDONLY, ret_fd);
 
 	free(options);
@@ -180,7 +187,11 @@ struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n,
 	TRY(use_layers(s, c, image, &paths));
 	if (paths.len == 0)
 		return err_new(ERR_INVALID, "image volume: the image has no layers");
-	TRY(mount_view(&paths, &mnt));
+	_free_ char *empty = container_state_path(s, c->o.id, "empty");
+
+	if (c->selinux_mount)
+		TRY(make_dir(empty, 0755));
+	TRY(mount_view(&paths, c->selinux_mount, empty, &mnt));
 	TRY(attach(mnt, target));
 	if (!str_empty(sub_path))
 		return resolve_sub_path(target, sub_path, ret_path);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "box/cgroup.h"
 #include "cri/podfiles.h"
+#include "cri/security.h"
 #include "cri/steps.h"
 #include "pod/client.h"
 
@@ -161,7 +162,7 @@ static struct err *set_up_network(struct rpc *r, struct pod *p)
 	request.running = plugin_runs;
 	request.context = r;
 	TRY(cni_add(&r->serve->cni, &request, &p->ips));
-	return podfiles_add_addresses(p);
+	return podfiles_add_addresses(r->serve, p);
 }
 
 /* From nothing to a pod that containers can join. What fails leaves what pod_destroy() undoes. */
@@ -171,6 +172,7 @@ static struct err *make_pod(struct rpc *r, struct pod *p)
 
 	TRY(keep_request(r, p));
 	rpc_stage(r, "making the pod's directory and files");
+	TRY(security_add_pod(s, p));
 	TRY(podfiles_make(s, p));
 	TRY_WRAP(cgroup_make(p->cgroup_parent), "cgroup");
 	rpc_stage(r, "starting the monitor and the namespaces");

@@ -6,6 +6,7 @@
 #include "box/cgroup.h"
 #include "cri/events.h"
 #include "cri/failures.h"
+#include "cri/security.h"
 #include "cri/steps.h"
 #include "sys/mount.h"
 
@@ -261,6 +262,7 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	TRY(cgroup_make(s->config.monitor_cgroup));
 	TRY(open_stores(s));
 	open_network(s);
+	TRY(security_open(s));
 	TRY_WRAP(serve_recover(s), "recovery");
 	sweep(s);
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));

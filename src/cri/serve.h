@@ -11,6 +11,7 @@
 #include "cri/rpc.h"
 #include "image/pull.h"
 #include "net/cni.h"
+#include "spec/selinux.h"
 #include "store/images.h"
 #include "store/layers.h"
 #include "store/pods.h"
@@ -30,7 +31,9 @@ struct serve {
 	struct cni cni;
 	struct grpc_server *grpc;
 	int epoll;                              /* the I/O thread's: gRPC, signals, monitors' events */
-	bool selinux, apparmor;
+	const char *apparmor;                   /* RuntimeDefault's profile; NULL: AppArmor is off */
+	bool selinux;
+	struct selinux_policy selinux_policy;   /* where selinux */
 	pthread_mutex_t flight_lock;
 	struct list flight;                     /* struct rpc.link */
 	struct failures *failures;              /* the last calls that failed (cri/failures.h) */

@@ -38,8 +38,6 @@ struct err *build_ids(struct build *b, yyjson_mut_val *obj, const char *key, Run
 		      size_t n) _must_check_;
 void build_resources(struct build *b, yyjson_mut_val *linux_obj);
 void build_devices(struct build *b, yyjson_mut_val *linux_obj);
-/* "user:role:type:level"; NULL where SELinux does not apply. */
-const char *build_selinux(struct build *b, const char *default_type);
 /* Absolute, without ".", "..", doubled slashes: by its words alone. */
 char *build_clean_path(struct arena *a, const char *path);
 

@@ -234,6 +234,6 @@ struct err *build_linux(struct build *b, yyjson_mut_val *root)
 	build_resources(b, obj);
 	json_put_str(b->doc, obj, "rootfsPropagation", propagation(b));
 	TRY(put_paths(b, obj));
-	json_put_str(b->doc, obj, "mountLabel", build_selinux(b, "container_file_t"));
+	json_put_str(b->doc, obj, "mountLabel", b->in->selinux_mount);
 	return build_seccomp(b, obj);
 }

@@ -9,7 +9,7 @@
 static const char *const default_caps[] = {
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
 	"CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
-	"CAP_AUDIT_WRITE",
+	"CAP_AUDIT_WRITE", NULL,
 };
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -31,6 +31,15 @@ static struct err *caps_of(const char *what, char *const *names, size_t n, uint6
 	return NULL;
 }
 
+static size_t list_length(char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
 /* ALL first, then the single ones, drops last: as containerd and CRI-O have it. */
 struct err *build_caps(struct build *b)
 {
@@ -42,7 +51,9 @@ struct err *build_caps(struct build *b)
 		b->caps = ALL_CAPS;
 		return NULL;
 	}
-	TRY(caps_of("default", (char *const *)(uintptr_t)default_caps, ARRAY_LEN(default_caps), &b->caps, NULL));
+	const char *const *names = b->in->default_caps ? b->in->default_caps : default_caps;
+
+	TRY(caps_of("default", (char *const *)(uintptr_t)names, list_length((char *const *)(uintptr_t)names), &b->caps, NULL));
 	if (!c)
 		return NULL;
 	TRY(caps_of("add_capabilities", c->add_capabilities, c->n_add_capabilities, &add, &add_all));
@@ -78,15 +89,6 @@ static void put_caps(struct build *b, yyjson_mut_val *process)
 		return;
 	put_cap_set(b, obj, "inheritable", b->ambient);
 	put_cap_set(b, obj, "ambient", b->ambient);
-}
-
-static size_t list_length(char *const *list)
-{
-	size_t n = 0;
-
-	while (list && list[n])
-		n++;
-	return n;
 }
 
 /* CRI: `command` takes the place of the image's entrypoint and its cmd, `args` that of its cmd. */
@@ -271,31 +273,78 @@ static const char *working_dir(struct build *b)
 	return str_empty(dir) ? "/" : build_clean_path(b->arena, dir);
 }
 
-static struct err *put_apparmor(struct build *b, yyjson_mut_val *process)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static const char *old_apparmor(const struct build *b)
 {
-	const Runtime__V1__SecurityProfile *p = b->sc->apparmor;
-	const char *name;
+	return b->sc->apparmor_profile;
+}
+#pragma GCC diagnostic pop
 
-	if (!p || p->profile_type != RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
+/* What is asked for: CRI's field, or the one before it, a word with a prefix. */
+static struct err *asked_apparmor(struct build *b, Runtime__V1__SecurityProfile *ret, bool *ret_said)
+{
+	const char *word = old_apparmor(b);
+
+	runtime__v1__security_profile__init(ret);
+	*ret_said = b->sc->apparmor || !str_empty(word);
+	if (b->sc->apparmor) {
+		*ret = *b->sc->apparmor;
 		return NULL;
-	name = str_starts(p->localhost_ref, "localhost/") ? p->localhost_ref + strlen("localhost/") : p->localhost_ref;
-	if (!*name)
-		return err_new(ERR_INVALID, "apparmor: a localhost profile without a name");
-	if (!b->in->apparmor)
-		return err_new(ERR_INVALID, "apparmor: profile \"%.128s\" is asked for, but the node has no AppArmor", name);
-	json_put_str(b->doc, process, "apparmorProfile", name);
+	}
+	ret->profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
+	if (str_empty(word) || !strcmp(word, "runtime/default"))
+		return NULL;
+	if (!strcmp(word, "unconfined")) {
+		ret->profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
+		return NULL;
+	}
+	if (!str_starts(word, "localhost/"))
+		return err_new(ERR_INVALID, "apparmor: \"%.128s\" is not runtime/default, unconfined or localhost/NAME", word);
+	ret->profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	ret->localhost_ref = (char *)(uintptr_t)word;
 	return NULL;
 }
 
-const char *build_selinux(struct build *b, const char *default_type)
+static struct err *localhost_apparmor(const char *ref, const char **ret)
 {
-	const Runtime__V1__SELinuxOption *o = b->sc->selinux_options;
+	*ret = str_starts(ref, "localhost/") ? ref + strlen("localhost/") : ref;
+	if (!**ret)
+		return err_new(ERR_INVALID, "apparmor: a localhost profile without a name");
+	/* It becomes a word of a command to the kernel. */
+	for (const char *s = *ret; *s; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f)
+			return err_new(ERR_INVALID, "apparmor: profile \"%.128s\": a blank or control character in its name", *ret);
+	return NULL;
+}
 
-	if (!b->in->selinux || b->sc->privileged || !o)
+/* Nothing said is the default, but for privileged containers, which have it never: as with the other runtimes. */
+static struct err *put_apparmor(struct build *b, yyjson_mut_val *process)
+{
+	Runtime__V1__SecurityProfile p;
+	const char *name = b->in->apparmor;
+	bool said;
+
+	TRY(asked_apparmor(b, &p, &said));
+	switch (p.profile_type) {
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined:
 		return NULL;
-	return arena_printf(b->arena, "%s:%s:%s:%s", str_empty(o->user) ? "system_u" : o->user,
-			    str_empty(o->role) ? "system_r" : o->role, str_empty(o->type) ? default_type : o->type,
-			    str_empty(o->level) ? "s0" : o->level);
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault:
+		if (b->sc->privileged || (!name && !said))
+			return NULL;
+		break;
+	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost:
+		TRY(localhost_apparmor(p.localhost_ref, &name));
+		break;
+	default:
+		return err_new(ERR_INVALID, "apparmor: unknown profile type %d", (int)p.profile_type);
+	}
+	if (!b->in->apparmor)
+		return err_new(ERR_INVALID, "apparmor: profile \"%.128s\" is asked for, but the node has no AppArmor",
+			       name ? name : "runtime/default");
+	if (strcmp(name, "unconfined") != 0)
+		json_put_str(b->doc, process, "apparmorProfile", name);
+	return NULL;
 }
 
 struct err *build_process(struct build *b, yyjson_mut_val *root)
@@ -314,6 +363,6 @@ struct err *build_process(struct build *b, yyjson_mut_val *root)
 	if (b->has_oom_score_adj)
 		yyjson_mut_obj_add_sint(b->doc, p, "oomScoreAdj", b->oom_score_adj);
 	TRY(put_apparmor(b, p));
-	json_put_str(b->doc, p, "selinuxLabel", build_selinux(b, "container_t"));
+	json_put_str(b->doc, p, "selinuxLabel", b->in->selinux_process);
 	return NULL;
 }

@@ -112,6 +112,8 @@ struct err *build_seccomp(struct build *b, yyjson_mut_val *linux_obj)
 		return NULL;
 	switch (p->profile_type) {
 	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault:
+		if (!str_empty(b->in->seccomp_profile))
+			return put_localhost(b, linux_obj);
 		put_default_profile(b, linux_obj);
 		return NULL;
 	case RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined:

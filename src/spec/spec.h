@@ -44,9 +44,11 @@ struct spec_input {
 	const char *hosts_file, *resolv_file, *hostname_file, *shm_dir;  /* pod files to bind; NULL: not */
 	const struct spec_mount *mounts;    /* image volumes, image VOLUMEs … */
 	size_t n_mounts;
-	const char *seccomp_profile;        /* JSON of a localhost profile, or NULL */
+	const char *seccomp_profile;        /* JSON of a localhost profile, or of another RuntimeDefault; NULL: none */
 	const char *const *default_env;
-	bool selinux, apparmor;             /* the node has them */
+	const char *apparmor;               /* RuntimeDefault's profile; NULL: the node has no AppArmor */
+	const char *selinux_process, *selinux_mount;    /* labels; NULL: none */
+	const char *const *default_caps;    /* NULL: the built-in list */
 	const struct spec_device *devices;  /* those of CRI, resolved; privileged: every device of the node */
 	size_t n_devices;
 };

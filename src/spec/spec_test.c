@@ -438,26 +438,45 @@ TEST(cve_2022_24769_inheritable_is_empty)
 	CHECK_STR(at(&f, "/process/capabilities/inheritable"), "-");
 }
 
-TEST(labels)
+TEST(selinux_labels_are_the_callers)
 {
 	_fixture_ struct fixture f;
-	Runtime__V1__SELinuxOption o = RUNTIME__V1__SELINUX_OPTION__INIT;
+
+	fixture_init(&f);
+	CHECK_OK(build(&f));
+	CHECK_STR(at(&f, "/process/selinuxLabel"), "-");
+	CHECK_STR(at(&f, "/linux/mountLabel"), "-");
+	f.in.selinux_process = "u:r:t:s0:c1,c2";
+	f.in.selinux_mount = "u:o:f:s0:c1,c2";
+	CHECK_OK(build(&f));
+	CHECK_STR(at(&f, "/process/selinuxLabel"), "\"u:r:t:s0:c1,c2\"");
+	CHECK_STR(at(&f, "/linux/mountLabel"), "\"u:o:f:s0:c1,c2\"");
+}
+
+TEST(default_capabilities_of_the_configuration)
+{
+	static const char *const few[] = { "CHOWN", "CAP_KILL", NULL }, *const none[] = { NULL };
+	_fixture_ struct fixture f;
+
+	fixture_init(&f);
+	f.in.default_caps = few;
+	CHECK_OK(build(&f));
+	CHECK_STR(at(&f, "/process/capabilities/bounding"), "[\"CAP_CHOWN\",\"CAP_KILL\"]");
+	f.in.default_caps = none;
+	CHECK_OK(build(&f));
+	CHECK_STR(at(&f, "/process/capabilities/bounding"), "[]");
+}
+
+TEST(seccomp_default_of_the_configuration)
+{
+	_fixture_ struct fixture f;
 	Runtime__V1__SecurityProfile p = RUNTIME__V1__SECURITY_PROFILE__INIT;
 
 	fixture_init(&f);
-	f.sc.selinux_options = &o;
-	f.sc.apparmor = &p;
-	o.level = (char *)"s0:c1,c2";
-	p.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
-	p.localhost_ref = (char *)"localhost/mine";
-	CHECK_ERR(build(&f), ERR_INVALID);
-	f.in.apparmor = f.in.selinux = true;
+	f.sc.seccomp = &p;
+	f.in.seccomp_profile = "{\"defaultAction\":\"SCMP_ACT_LOG\"}";
 	CHECK_OK(build(&f));
-	CHECK_STR(at(&f, "/process/apparmorProfile"), "\"mine\"");
-	CHECK_STR(at(&f, "/process/selinuxLabel"), "\"system_u:system_r:container_t:s0:c1,c2\"");
-	CHECK_STR(at(&f, "/linux/mountLabel"), "\"system_u:system_r:container_file_t:s0:c1,c2\"");
-	p.localhost_ref = (char *)"";
-	CHECK_ERR(build(&f), ERR_INVALID);
+	CHECK_STR(at(&f, "/linux/seccomp"), "{\"defaultAction\":\"SCMP_ACT_LOG\"}");
 }
 
 TEST(working_directory)

@@ -266,6 +266,7 @@ static void pod_unref(struct pods *t, struct pod *p)
 	free(p->dir);
 	free(p->netns_path);
 	free(p->cgroup_parent);
+	free(p->selinux_level);
 	strv_done(&p->ips);
 	free(p->ns_user);
 	free(p->ns_net);
@@ -289,6 +290,8 @@ static void container_unref(struct pods *t, struct container *c)
 	free(c->image_id);
 	strv_done(&c->layers);
 	free(c->cgroup);
+	free(c->selinux_process);
+	free(c->selinux_mount);
 	free(c->log_path);
 	free(c->groups);
 	free(c->message);

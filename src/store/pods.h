@@ -48,6 +48,7 @@ struct pod {
 	pid_t monitor;                                  /* (busy) */
 	int events;                                     /* subscription to the monitor; I/O thread only */
 	Runtime__V1__LinuxContainerResources *resources; /* (lock) after UpdatePodSandboxResources */
+	char *selinux_level;                            /* (lock) set once; NULL: SELinux is off */
 };
 
 struct container {
@@ -60,6 +61,7 @@ struct container {
 	char *log_path;                                 /* absolute, NULL: none */
 	uint32_t uid, gid, *groups;                     /* what it runs as */
 	size_t n_groups;
+	char *selinux_process, *selinux_mount;          /* labels, while it is made; NULL: SELinux is off */
 	int64_t created_ns;
 	enum container_state state;                     /* (lock) */
 	pid_t pid;                                      /* (lock) */

@@ -21,6 +21,7 @@ enum record_tag {
 	RECORD_IMAGE = 7,       /* image ID */
 	RECORD_CGROUP = 8,      /* path below /sys/fs/cgroup */
 	RECORD_STEPS = 9,       /* what was done, and how long it took: lines of cri/steps.h */
+	RECORD_SELINUX = 16,    /* pod: its SELinux level */
 };
 
 void record_begin(struct buf *b);

@@ -12,6 +12,7 @@ func Groups() []suite.Group {
 		{Name: "containers", Cases: containerCases},
 		{Name: "process", Cases: processCases},
 		{Name: "security", Cases: securityCases},
+		{Name: "apparmor", Cases: apparmorCases},
 		{Name: "mounts", Cases: mountCases},
 		{Name: "resources", Cases: resourceCases},
 		{Name: "logs", Cases: logCases},

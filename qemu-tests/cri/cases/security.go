@@ -303,7 +303,7 @@ func seccompDefault(t *suite.T) {
 }
 
 func seccompCaps(t *suite.T) {
-	c := t.RunPod().Run(caps([]string{"SYS_ADMIN", "BPF"}, nil))
+	c := t.RunPod().Run(caps([]string{"SYS_ADMIN", "BPF"}, nil), noAppArmor)
 	for _, call := range []string{"mount", "unshare-uts"} {
 		suite.Equal(t, call+" with SYS_ADMIN", c.Errors("syscalls", call)[call], "")
 	}

@@ -173,6 +173,12 @@ func killSelf(args []string) int {
 	return 0
 }
 
+// kill PID SIGNAL: {"error": what it gives}.
+func killOther(args []string) int {
+	err := unix.Kill(number(args, 0, -1), syscall.Signal(number(args, 1, 0)))
+	return say(map[string]string{"error": errname(err)})
+}
+
 func start(args ...string) (*os.Process, error) {
 	return os.StartProcess("/proc/self/exe", append([]string{os.Args[0], Word}, args...),
 		&os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
