@@ -23,7 +23,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 
 # Each room may include only rooms before it; `make layers` checks that.
-ROOMS := base sys wire store image net spec box pod stream cri cli
+ROOMS := base sys wire store image net spec box pod stream cri cli oci
 
 OUT := build/$(ARCH)
 comma := ,

@@ -5,6 +5,7 @@
 #include "cri/serve.h"
 #include "image/fetch.h"
 #include "image/unpack.h"
+#include "oci/role.h"
 #include "pod/monitor.h"
 #include "stream/link.h"
 #include "versions.h"
@@ -74,6 +75,8 @@ int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
 
+	if (oci_is_asked(argc, argv))
+		return oci_main(argc, argv);
 	if (!word)
 		return help(stderr);
 	if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"))

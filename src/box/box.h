@@ -26,6 +26,8 @@ struct box_create {
 	int error_fd;              /* write end, see above */
 	bool clone_parent;         /* the new process becomes a child of our parent */
 	bool systemd_cgroup;       /* cgroupsPath is slice:prefix:name */
+	const char *default_cgroup; /* taken where the spec names none; NULL: the container then has none of its own */
+	unsigned preserve_fds;     /* descriptors 3 to 2 + this are the program's too */
 };
 
 /* Makes the container up to waiting at start_fd. Returns when init is set up (or failed: the error
@@ -42,6 +44,7 @@ struct box_exec {
 	int console_socket;
 	int error_fd;
 	bool clone_parent;
+	unsigned preserve_fds;
 };
 
 /* A further process in the container's namespaces; runs at once. */

@@ -74,6 +74,8 @@ static struct err *maker_prepare(struct arena *a, const struct box_create *c, st
 	TRY(oci_parse(a, c->spec, c->spec_len, &m->spec));
 	if (!m->spec.process)
 		return err_new(ERR_INVALID, "spec: process: missing");
+	if (!m->spec.cgroups_path)
+		m->spec.cgroups_path = c->default_cgroup;
 	TRY(sysctl_check(&m->spec));
 	TRY(cgroup_path_of(&m->spec, c->systemd_cgroup, &m->cgroup));
 	if (m->cgroup)
@@ -112,6 +114,7 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 			.terminal = spec->process->terminal,
 			.start_fd = c->start_fd,
 			.error_fd = c->error_fd,
+			.preserve_fds = c->preserve_fds,
 			.spec = spec,
 			.state = m->state,
 		},

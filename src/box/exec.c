@@ -133,6 +133,7 @@ static _noreturn_ void child(struct exec *e)
 		.process = &e->process, .seccomp = &e->seccomp, .seccomp_flags = e->seccomp_flags,
 		.proc_fd = e->proc_fd,	.terminal = e->process.terminal,
 		.start_fd = -1,		.error_fd = e->x->error_fd, .sync_fd = -1,
+		.preserve_fds = e->x->preserve_fds,
 	};
 
 	for (int i = 0; i < 3; i++)

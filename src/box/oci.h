@@ -168,6 +168,12 @@ int oci_namespace_flag(enum oci_namespace_kind kind);
 const char *oci_namespace_name(enum oci_namespace_kind kind);
 const char *oci_hook_name(enum oci_hook_kind kind);
 
+/* The words that parse*.c know, for who asks what this program can do; NULL past the last. */
+const char *oci_mount_option(size_t i, char ret[32]);
+const char *oci_seccomp_action(size_t i);
+const char *oci_seccomp_operator(size_t i);
+const char *oci_seccomp_flag(size_t i);
+
 /* Parts, each in a file of its own; for parse.c. */
 struct yyjson_val;
 struct err *oci_parse_process(struct arena *a, struct yyjson_val *obj, struct oci_process *ret) _must_check_;

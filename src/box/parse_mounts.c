@@ -2,6 +2,7 @@
 #include "box/oci.h"
 #include "spec/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* linux/mount.h has MOUNT_ATTR_* and MS_*; a word sets or clears bits on the mount ("ro", "rw"), or,
@@ -41,6 +42,30 @@ static const struct {
 /* Words that mean nothing here: what they ask for is so anyway, or lies with the superblock. */
 static const char *const no_words[] = { "defaults", "async", "sync", "dirsync", "mand", "nomand", "loud",
 					"silent", "iversion", "noiversion", "lazytime", "nolazytime" };
+
+static const char *const bind_words[] = { "bind", "rbind", "idmap", "ridmap" };
+
+/* Each word that has one also in its recursive form. */
+const char *oci_mount_option(size_t i, char ret[32])
+{
+	const char *word = NULL;
+	size_t k;
+
+	if (i < ARRAY_LEN(bind_words))
+		return bind_words[i];
+	i -= ARRAY_LEN(bind_words);
+	if (i < ARRAY_LEN(no_words))
+		return no_words[i];
+	i -= ARRAY_LEN(no_words);
+	k = i / 2;
+	if (k < ARRAY_LEN(attr_words))
+		word = attr_words[k].word;
+	else if (k - ARRAY_LEN(attr_words) < ARRAY_LEN(propagation_words))
+		word = propagation_words[k - ARRAY_LEN(attr_words)].word;
+	if (word)
+		snprintf(ret, 32, "%s%s", i % 2 ? "r" : "", word);
+	return word ? ret : NULL;
+}
 
 static bool attr_option(const char *word, struct oci_mount_flags *f)
 {

@@ -43,6 +43,21 @@ static const struct {
 	{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
 };
 
+const char *oci_seccomp_action(size_t i)
+{
+	return i < ARRAY_LEN(actions) ? actions[i].name : NULL;
+}
+
+const char *oci_seccomp_operator(size_t i)
+{
+	return i < ARRAY_LEN(op_names) ? op_names[i] : NULL;
+}
+
+const char *oci_seccomp_flag(size_t i)
+{
+	return i < ARRAY_LEN(flag_names) ? flag_names[i].name : NULL;
+}
+
 /* *key* "action" and *errno_key* "errnoRet", or the default's names. */
 static struct err *parse_action(yyjson_val *obj, const char *key, const char *errno_key, uint32_t *ret)
 {

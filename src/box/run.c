@@ -31,31 +31,35 @@ static void own_stdio(int fd, uint32_t uid)
 		return;
 }
 
-/* 0, 1, 2 are the process's; start_fd, error_fd and sync_fd become 3, 4 and 5; everything else is closed, so
- * that a container that waits to be started keeps nobody's connection open (rule R2). */
+/* 0, 1, 2 are the process's, as is what it is given from 3 on; start_fd, error_fd and sync_fd become the three after
+ * those; everything else is closed, so that a container that waits to be started keeps nobody's connection open
+ * (rule R2). */
 #define RUN_FDS 6
 
 static struct err *place_fds(struct run *r)
 {
 	int from[RUN_FDS] = { r->stdio[0], r->stdio[1], r->stdio[2], r->start_fd, r->error_fd, r->sync_fd };
+	const int given = (int)r->preserve_fds;
 
 	for (int i = 0; i < RUN_FDS; i++) {
 		if (from[i] < 0)
 			continue;
-		from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 2 * RUN_FDS);
+		from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 2 * RUN_FDS + given);
 		if (from[i] < 0)
 			return err_errno(errno, "descriptors");
 	}
 	for (int i = 0; i < RUN_FDS; i++) {
+		int to = i < 3 ? i : i + given;
+
 		if (from[i] < 0)
-			close(i);
-		else if (dup3(from[i], i, i < 3 ? 0 : O_CLOEXEC) < 0)
+			close(to);
+		else if (dup3(from[i], to, i < 3 ? 0 : O_CLOEXEC) < 0)
 			return err_errno(errno, "descriptors");
 	}
-	r->start_fd = r->start_fd < 0 ? -1 : 3;
-	r->error_fd = 4;
-	r->sync_fd = r->sync_fd < 0 ? -1 : 5;
-	if (syscall(SYS_close_range, (unsigned int)RUN_FDS, ~0u, 0) < 0)
+	r->start_fd = r->start_fd < 0 ? -1 : 3 + given;
+	r->error_fd = 4 + given;
+	r->sync_fd = r->sync_fd < 0 ? -1 : 5 + given;
+	if (syscall(SYS_close_range, (unsigned int)(RUN_FDS + given), ~0u, 0) < 0)
 		return err_errno(errno, "close descriptors");
 	return NULL;
 }

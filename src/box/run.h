@@ -20,6 +20,7 @@ struct run {
 	int start_fd;                           /* -1: do not wait */
 	int error_fd;
 	int sync_fd;                            /* to the maker; -1: none */
+	unsigned preserve_fds;                  /* 3 to 2 + this stay as they are */
 	const struct oci_spec *spec;            /* for startContainer hooks; NULL: none */
 	struct hooks_state state;
 };

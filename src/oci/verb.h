@@ -1,0 +1,59 @@
+/* verb.h: what a verb of the OCI command line is given, and the verbs. */
+#ifndef CRISP_OCI_VERB_H
+#define CRISP_OCI_VERB_H
+
+#include "cli/verb.h"
+#include "oci/state.h"
+
+#define OCI_PROCESS_WAIT_NS (10 * NS_PER_S)   /* for processes that were killed to end */
+#define OCI_PRESERVE_MAX    1024              /* descriptors handed to a program */
+
+struct oci_call {
+	struct cli cli;                /* options, arguments, arena, status */
+	const char *root;
+	bool systemd_cgroup;
+	const char *log;               /* NULL: standard error alone */
+	bool log_json;
+};
+
+struct oci_verb {
+	struct cli_verb verb;          /* its `run` is not used */
+	struct err *(*run)(struct oci_call *c);
+};
+
+/* Ends with a name of NULL. */
+extern const struct oci_verb oci_verbs[];
+
+#define OCI_VERB_FUNCTIONS(X) \
+	X(create) X(start) X(run) X(state) X(list) X(kill) X(delete) X(exec) X(ps) X(pause) X(resume) X(update) X(features)
+
+#define OCI_DECLARE(verb) struct err *oci_##verb(struct oci_call *c);
+OCI_VERB_FUNCTIONS(OCI_DECLARE)
+#undef OCI_DECLARE
+
+/* The container that the first argument names. */
+struct err *oci_open(struct oci_call *c, bool lock, struct oci_container *ret) _must_check_;
+
+/* ---- life.c ---------------------------------------------------------------------------------- */
+
+/* Kills what runs in it, removes its cgroup, runs the poststop hooks (whose failure is logged), removes its directory.
+ * From any state; the lock is held. */
+struct err *oci_destroy(struct oci_call *c, struct oci_container *k) _must_check_;
+/* A line in the log and on standard error. */
+void oci_warn(struct oci_call *c, const char *text);
+
+/* ---- io.c: what create, run and exec have in common ------------------------------------------- */
+
+/* The maker is forked and does *make*, which gets *context* and gives a process that is our child then. */
+struct err *oci_fork_maker(struct err *(*make)(void *context, pid_t *ret_pid), void *context, pid_t *ret_pid) _must_check_;
+/* --preserve-fds and LISTEN_FDS: all of them must be open. */
+struct err *oci_preserve_fds(struct oci_call *c, unsigned *ret) _must_check_;
+/* --console-socket; -1: not given. */
+struct err *oci_console_socket(struct oci_call *c, int *ret_fd) _must_check_;
+struct err *oci_write_pid_file(struct oci_call *c, pid_t pid) _must_check_;
+/* What comes out of *fd* until it is closed, as an error; NULL: nothing. */
+struct err *oci_read_failure(int fd) _must_check_;
+/* Waits for our child, passing our signals on to it; *ret_code as a shell gives it. */
+struct err *oci_wait(pid_t pid, int *ret_code) _must_check_;
+
+#endif
