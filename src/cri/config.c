@@ -38,7 +38,7 @@ static const struct key {
 	KEY(cni_bin_dirs, KEY_LIST, "/opt/cni/bin /usr/lib/cni /usr/libexec/cni", "Where CNI plugins are."),
 	KEY(cni_timeout_s, KEY_NUMBER, "120", "Seconds that one run of a CNI plugin may take."),
 	KEY(image_stores, KEY_LIST, "/usr/share/crisp/store", "Read-only image stores of the OS image; missing ones are skipped."),
-	KEY(pinned_images, KEY_LIST, "", "References that are never garbage: exact, or a prefix with * at the end."),
+	KEY(pinned_images, KEY_LIST, "", "Images that are never garbage, by whole name (registry.k8s.io/pause:3.10); * stands for anything."),
 	KEY(default_env, KEY_LIST, "", "NAME=VALUE given to every container that does not set NAME."),
 	KEY(pull_timeout_s, KEY_NUMBER, "60", "Seconds without a byte after which a pull fails."),
 	KEY(pull_max_bytes, KEY_NUMBER, "68719476736", "Bytes of one image, unpacked."),

@@ -115,18 +115,26 @@ static void end_unpacking(struct unpacking *u)
 	base_close_p(&u->pidfd);
 }
 
-static struct err *read_report(struct unpacking *u, int64_t deadline_ns, struct buf *ret)
+/* Until *fd* is ready, the deadline, or the pull's being given up. */
+static struct err *wait_for(const struct pull_layer *p, int fd, short events, int64_t deadline_ns)
 {
 	for (;;) {
-		struct pollfd p = { .fd = u->report, .events = POLLIN };
-		int n = poll(&p, 1, clock_ms_until(deadline_ns));
+		struct pollfd fds[] = { { .fd = fd, .events = events }, { .fd = p->cancel_fd, .events = POLLIN } };
+		int n = poll(fds, 2, clock_ms_until(deadline_ns));
 
 		if (n < 0 && errno != EINTR)
 			return err_errno(errno, "wait for the unpacker");
+		if (n > 0)
+			return fds[1].revents ? err_new(ERR_CANCELLED, "the pull was given up") : NULL;
 		if (n == 0 && clock_ms_until(deadline_ns) == 0)
 			return err_new(ERR_TIMEOUT, "the unpacker does not end");
-		if (n <= 0)
-			continue;
+	}
+}
+
+static struct err *read_report(const struct pull_layer *p, struct unpacking *u, int64_t deadline_ns, struct buf *ret)
+{
+	for (;;) {
+		TRY(wait_for(p, u->report, POLLIN, deadline_ns));
 		char *to = buf_reserve(ret, 1024);
 
 		if (!to)
@@ -159,7 +167,7 @@ static struct err *finish_unpacking(const struct pull_layer *p, struct unpacking
 	int status = 0;
 
 	base_close_p(&u->in);
-	TRY(read_report(u, clock_mono_ns() + p->timeout_ns, &report));
+	TRY(read_report(p, u, clock_mono_ns() + p->timeout_ns, &report));
 	TRY(spawn_wait(u->pidfd, clock_mono_ns() + p->timeout_ns, &status));
 	base_close_p(&u->pidfd);
 	char *newline = report.data ? strchr(report.data, '\n') : NULL;
@@ -177,6 +185,23 @@ static struct err *finish_unpacking(const struct pull_layer *p, struct unpacking
 
 /* ---- between them ----------------------------------------------------------------------------- */
 
+static struct err *pass_on(const struct pull_layer *p, int to, const char *chunk, size_t n)
+{
+	while (n) {
+		ssize_t did = write(to, chunk, n);
+
+		if (did >= 0) {
+			chunk += did;
+			n -= (size_t)did;
+		} else if (errno == EAGAIN) {
+			TRY(wait_for(p, to, POLLOUT, CLOCK_NEVER));
+		} else if (errno != EINTR) {
+			return err_errno(errno, "write");
+		}
+	}
+	return NULL;
+}
+
 /* Reads what fetch sends, hashes it, hands it on. An unpacker that is gone (EPIPE) has its reason in its report. */
 static struct err *hash_through(const struct pull_layer *p, int from, int to, char ret_digest[DIGEST_TEXT_LEN + 1])
 {
@@ -186,19 +211,21 @@ static struct err *hash_through(const struct pull_layer *p, int from, int to, ch
 
 	sha256_init(&h);
 	while ((n = read(from, chunk, CHUNK)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (n < 0 && errno == EAGAIN)
+			TRY(wait_for(p, from, POLLIN, CLOCK_NEVER));
+		else if (n < 0 && errno != EINTR)
 			return err_errno(errno, "read");
+		if (n < 0)
+			continue;
 		sha256_update(&h, chunk, (size_t)n);
 		*p->bytes += (uint64_t)n;
-		TRY(file_write_fd(to, chunk, (size_t)n));
+		TRY(pass_on(p, to, chunk, (size_t)n));
 	}
 	sha256_final_text(&h, ret_digest);
 	return NULL;
 }
 
-/* Which of the errors tells the reason: unpack's verdict on the content, unless the stream was cut or forged. */
+/* Which of the errors tells the reason: unpack's verdict on the content, unless the stream was forged. */
 static struct err *choose(struct err *fetched, struct err *passed, struct err *unpacked, const char *got,
 			  const char *want)
 {
@@ -211,16 +238,25 @@ static struct err *choose(struct err *fetched, struct err *passed, struct err *u
 		err_free(passed);
 		return unpacked;
 	}
-	if (fetched) {
-		err_free(passed);
-		err_free(unpacked);
-		return fetched;
-	}
 	if (passed) {
+		err_free(fetched);
 		err_free(unpacked);
 		return passed;
 	}
 	return unpacked;
+}
+
+/* What was cut short needs no verdict: unpack would say that it was cut short. */
+static struct err *judge(const struct pull_layer *p, struct err *fetched, struct err *passed, struct unpacking *u,
+			 const char *got, uint64_t *ret_uncompressed)
+{
+	if (err_is(passed, ERR_CANCELLED)) {
+		err_free(fetched);
+		return passed;
+	}
+	if (fetched && !passed)
+		return fetched;
+	return choose(fetched, passed, finish_unpacking(p, u, ret_uncompressed), got, p->blob->digest);
 }
 
 static struct err *stream(const struct pull_layer *p, int image_fd, uint64_t *ret_uncompressed)
@@ -242,13 +278,30 @@ static struct err *stream(const struct pull_layer *p, int image_fd, uint64_t *re
 		end_unpacking(&u);
 		return e;
 	}
+	fcntl(in[0], F_SETFL, O_RDONLY | O_NONBLOCK);
+	fcntl(u.in, F_SETFL, O_WRONLY | O_NONBLOCK);
 	struct err *passed = hash_through(p, in[0], u.in, digest);
 
 	base_close_p(&in[0]); /* a fetch that still writes gets EPIPE */
+	if (err_is(passed, ERR_CANCELLED))
+		end_unpacking(&u);
 	pthread_join(f.thread, NULL);
-	e = choose(f.error, passed, finish_unpacking(p, &u, ret_uncompressed), digest, p->blob->digest);
+	e = judge(p, f.error, passed, &u, digest, ret_uncompressed);
 	end_unpacking(&u);
 	return e;
+}
+
+/* Another pull may be writing it: waits for that one, but not longer than anybody waits for ours. */
+static struct err *begin(const struct pull_layer *p, struct layer_write **ret, int *ret_fd)
+{
+	for (;;) {
+		struct err *e = layers_begin(p->layers, p->blob->digest, clock_mono_ns() + NS_PER_S, ret, ret_fd);
+		struct pollfd given_up = { .fd = p->cancel_fd, .events = POLLIN };
+
+		if (!err_is(e, ERR_TIMEOUT) || poll(&given_up, 1, 0) > 0)
+			return e;
+		err_free(e);
+	}
 }
 
 struct err *pull_layer(const struct pull_layer *p, uint64_t *ret_uncompressed)
@@ -257,7 +310,7 @@ struct err *pull_layer(const struct pull_layer *p, uint64_t *ret_uncompressed)
 	int fd = -1;
 
 	*ret_uncompressed = 0;
-	TRY(layers_begin(p->layers, p->blob->digest, CLOCK_NEVER, &w, &fd));
+	TRY(begin(p, &w, &fd));
 	if (!w)
 		return NULL;
 	struct err *e = stream(p, fd, ret_uncompressed);

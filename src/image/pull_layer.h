@@ -19,6 +19,7 @@ struct pull_layer {
 	uid_t unpack_uid;
 	uint64_t max_bytes;                 /* uncompressed */
 	int64_t timeout_ns;                 /* without progress */
+	int cancel_fd;                      /* readable once the pull is given up: then unpack is killed at once */
 	_Atomic uint64_t *bytes;            /* counts what has come, for progress */
 };
 

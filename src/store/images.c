@@ -2,47 +2,20 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "store/images_disk.h"
+#include "store/images_state.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
-struct entry {
-	struct list link;
-	char id[DIGEST_TEXT_LEN + 1];
-	int store;                  /* 0: our own, else a baked one */
-	struct image_record record;
-	uint64_t bytes;             /* manifest and configuration */
-	struct strv names;          /* tags and digest references, as stored */
-};
-
-struct store_dirs {
-	int images, names;
-};
-
-struct images {
-	pthread_mutex_t lock;
-	struct list all;
-	struct layers *layers;
-	struct store_dirs *stores;
-	size_t n_stores;
-	struct strv pinned;
-	char *quarantine;
-};
-
 /* ---- the table (lock held) ------------------------------------------------------------------- */
 
-static struct entry *by_id(struct images *im, const char *id)
+struct image_entry *images_by_id(struct images *im, const char *id)
 {
 	list_each(it, &im->all) {
-		struct entry *e = container_of(it, struct entry, link);
+		struct image_entry *e = container_of(it, struct image_entry, link);
 
 		if (!strcmp(e->id, id))
 			return e;
@@ -50,10 +23,10 @@ static struct entry *by_id(struct images *im, const char *id)
 	return NULL;
 }
 
-static struct entry *by_name(struct images *im, const char *name)
+struct image_entry *images_by_name(struct images *im, const char *name)
 {
 	list_each(it, &im->all) {
-		struct entry *e = container_of(it, struct entry, link);
+		struct image_entry *e = container_of(it, struct image_entry, link);
 
 		if (strv_has(&e->names, name))
 			return e;
@@ -62,16 +35,16 @@ static struct entry *by_name(struct images *im, const char *name)
 }
 
 /* "sha256:HEX", "HEX" or a prefix of at least 4 digits that fits one image only. */
-static struct entry *by_prefix(struct images *im, const char *ref)
+static struct image_entry *by_prefix(struct images *im, const char *ref)
 {
-	struct entry *hit = NULL;
+	struct image_entry *hit = NULL;
 	const char *hex = str_starts(ref, "sha256:") ? ref + strlen("sha256:") : ref;
 	size_t n = strlen(hex);
 
 	if (n < 4 || n > 64 || hex[strspn(hex, "0123456789abcdef")])
 		return NULL;
 	list_each(it, &im->all) {
-		struct entry *e = container_of(it, struct entry, link);
+		struct image_entry *e = container_of(it, struct image_entry, link);
 
 		if (strncmp(e->id + strlen("sha256:"), hex, n))
 			continue;
@@ -82,14 +55,14 @@ static struct entry *by_prefix(struct images *im, const char *ref)
 	return hit;
 }
 
-static struct entry *look_up(struct images *im, const char *ref)
+static struct image_entry *look_up(struct images *im, const char *ref)
 {
-	struct entry *e = by_name(im, ref);
+	struct image_entry *e = images_by_name(im, ref);
 
 	return e ? e : by_prefix(im, ref);
 }
 
-static void drop_name(struct entry *e, const char *name)
+void image_drop_name(struct image_entry *e, const char *name)
 {
 	for (size_t i = 0; i < e->names.len; i++)
 		if (!strcmp(e->names.items[i], name)) {
@@ -101,7 +74,7 @@ static void drop_name(struct entry *e, const char *name)
 		}
 }
 
-static void entry_free(struct entry *e)
+void image_entry_free(struct image_entry *e)
 {
 	list_remove(&e->link);
 	image_record_done(&e->record);
@@ -111,17 +84,13 @@ static void entry_free(struct entry *e)
 
 static bool pinned_name(const struct images *im, const char *name)
 {
-	for (size_t i = 0; i < im->pinned.len; i++) {
-		const char *p = im->pinned.items[i];
-		size_t n = strlen(p);
-
-		if (n && p[n - 1] == '*' ? !strncmp(p, name, n - 1) : !strcmp(p, name))
+	for (size_t i = 0; i < im->pinned.len; i++)
+		if (!fnmatch(im->pinned.items[i], name, FNM_NOESCAPE))
 			return true;
-	}
 	return false;
 }
 
-static struct image *copy_out(struct images *im, const struct entry *e)
+static struct image *copy_out(struct images *im, const struct image_entry *e)
 {
 	struct image *i = base_alloc(sizeof(*i));
 
@@ -157,174 +126,6 @@ void image_free(struct image *i)
 	free(i);
 }
 
-/* ---- opening --------------------------------------------------------------------------------- */
-
-static void set_aside(struct images *im, int store, const char *hex, struct err *e)
-{
-	_free_ char *to = base_printf("%s/image-%s", im->quarantine, hex);
-
-	log_error("image %.12s: %s; %s", hex, err_text(e), store ? "ignored" : "set aside in quarantine");
-	err_free(e);
-	if (store)
-		return;
-	err_ignore(file_make_dirs(im->quarantine, 0700));
-	if (renameat(im->stores[0].images, hex, AT_FDCWD, to) < 0)
-		err_ignore(file_remove_tree(im->stores[0].images, hex));
-}
-
-static struct err *have_layers(struct images *im, const struct image_record *r)
-{
-	for (size_t i = 0; i < r->layers.len; i++)
-		if (!layers_have(im->layers, r->layers.items[i]))
-			return err_new(ERR_CORRUPT, "layer %s is missing", r->layers.items[i]);
-	return NULL;
-}
-
-static void admit(struct images *im, int store, const char *hex)
-{
-	struct image_record r = { 0 };
-	uint64_t bytes = 0;
-	char id[DIGEST_TEXT_LEN + 1];
-
-	snprintf(id, sizeof(id), "sha256:%s", hex);
-	if (by_id(im, id))
-		return; /* the same image in two stores counts once */
-	struct err *e = images_disk_read(im->stores[store].images, hex, &r, &bytes);
-
-	if (!e)
-		e = have_layers(im, &r);
-	if (e) {
-		image_record_done(&r);
-		set_aside(im, store, hex, e);
-		return;
-	}
-	struct entry *n = base_alloc(sizeof(*n));
-
-	memcpy(n->id, id, sizeof(n->id));
-	n->store = store;
-	n->record = r;
-	n->bytes = bytes;
-	list_push_back(&im->all, &n->link);
-}
-
-static void admit_name(struct images *im, int store, const char *file)
-{
-	_free_ char *name = NULL;
-	char id[72];
-	struct err *e = names_disk_read(im->stores[store].names, file, &name, id);
-	struct entry *n = e ? NULL : by_id(im, id);
-
-	/* Our own names come last and may move a baked tag to a newer image. */
-	if (n) {
-		struct entry *old = by_name(im, name);
-
-		if (old)
-			drop_name(old, name);
-		strv_push(&n->names, name);
-		return;
-	}
-	if (e)
-		log_warn("name file %s: %s; removed", file, err_text(e));
-	err_free(e);
-	if (store == 0)
-		unlinkat(im->stores[0].names, file, 0);
-}
-
-static struct err *each_file(int dir, struct images *im, int store, void (*take)(struct images *, int, const char *))
-{
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	_strv_ struct strv names = { 0 };
-	struct dirent *ent;
-
-	if (!d)
-		return err_errno(errno, "read directory");
-	while ((ent = readdir(d)))
-		if (str_is_hex(ent->d_name, 64))
-			strv_push(&names, ent->d_name);
-		else if (store == 0 && str_starts(ent->d_name, FILE_TMP_PREFIX))
-			err_ignore(file_remove_tree(dir, ent->d_name));
-	closedir(d);
-	for (size_t i = 0; i < names.len; i++)
-		take(im, store, names.items[i]);
-	return NULL;
-}
-
-static struct err *open_store(struct images *im, const char *root, bool own)
-{
-	_close_ int dir = -1;
-	struct store_dirs *s = &im->stores[im->n_stores];
-	struct err *e;
-
-	if (own)
-		TRY(file_make_dirs(root, 0711));
-	e = file_open_dir(AT_FDCWD, root, false, 0, &dir);
-	if (!e)
-		e = file_open_dir(dir, "images", own, 0700, &s->images);
-	if (!e)
-		e = file_open_dir(dir, "names", own, 0700, &s->names);
-	if (!own && err_is(e, ERR_NOT_FOUND)) {
-		base_close_p(&s->images);
-		err_free(e);
-		return NULL;
-	}
-	im->n_stores += !e;
-	return e;
-}
-
-struct err *images_open(const struct images_options *o, struct layers *l, struct images **ret)
-{
-	struct images *im = base_alloc(sizeof(*im));
-	size_t n = 0;
-	struct err *e;
-
-	while (o->baked && o->baked[n])
-		n++;
-	pthread_mutex_init(&im->lock, NULL);
-	list_init(&im->all);
-	im->layers = l;
-	im->stores = base_calloc(n + 1, sizeof(*im->stores));
-	for (size_t i = 0; i <= n; i++)
-		im->stores[i] = (struct store_dirs){ -1, -1 };
-	im->quarantine = base_printf("%s/quarantine", o->root);
-	for (size_t i = 0; o->pinned && o->pinned[i]; i++)
-		strv_push(&im->pinned, o->pinned[i]);
-	e = open_store(im, o->root, true);
-	for (size_t i = 0; !e && i < n; i++)
-		e = open_store(im, o->baked[i], false);
-	/* Baked stores first, our own (index 0) last. */
-	for (size_t i = 1; !e && i <= im->n_stores; i++) {
-		size_t store = i % im->n_stores;
-
-		e = each_file(im->stores[store].images, im, (int)store, admit);
-		if (!e)
-			e = each_file(im->stores[store].names, im, (int)store, admit_name);
-	}
-	if (e) {
-		images_close(im);
-		return err_wrap(e, "image store");
-	}
-	*ret = im;
-	return NULL;
-}
-
-void images_close(struct images *im)
-{
-	if (!im)
-		return;
-	list_each(it, &im->all)
-		entry_free(container_of(it, struct entry, link));
-	for (size_t i = 0; i < im->n_stores; i++) {
-		base_close_p(&im->stores[i].images);
-		base_close_p(&im->stores[i].names);
-	}
-	free(im->stores);
-	strv_done(&im->pinned);
-	free(im->quarantine);
-	pthread_mutex_destroy(&im->lock);
-	free(im);
-}
-
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 struct err *images_find(struct images *im, const char *ref, struct image **ret)
@@ -334,7 +135,7 @@ struct err *images_find(struct images *im, const char *ref, struct image **ret)
 	int store = 0;
 
 	pthread_mutex_lock(&im->lock);
-	struct entry *e = look_up(im, ref);
+	struct image_entry *e = look_up(im, ref);
 
 	if (e) {
 		copy = copy_out(im, e);
@@ -362,7 +163,7 @@ struct err *images_list(struct images *im, struct image ***ret, size_t *ret_n)
 
 	n = 0;
 	list_each(it, &im->all)
-		list[n++] = copy_out(im, container_of(it, struct entry, link));
+		list[n++] = copy_out(im, container_of(it, struct image_entry, link));
 	pthread_mutex_unlock(&im->lock);
 	*ret = list;
 	*ret_n = n;
@@ -372,27 +173,30 @@ struct err *images_list(struct images *im, struct image ***ret, size_t *ret_n)
 /* ---- changing -------------------------------------------------------------------------------- */
 
 /* Lock held. On disk first, then in the table; the file of a moved name is replaced, not removed. */
-static struct err *give_name(struct images *im, struct entry *e, const char *name)
+static struct err *give_name(struct images *im, struct image_entry *e, const char *name)
 {
-	struct entry *old;
+	struct image_entry *old;
 
 	if (!name || strv_has(&e->names, name))
 		return NULL;
 	TRY(names_disk_write(im->stores[0].names, name, e->id));
-	old = by_name(im, name);
+	old = images_by_name(im, name);
 	if (old)
-		drop_name(old, name);
+		image_drop_name(old, name);
 	strv_push(&e->names, name);
 	return NULL;
 }
 
-static struct err *add_entry(struct images *im, const struct images_add *a, const char *id, struct entry **ret)
+static struct err *add_entry(struct images *im, const struct images_add *a, const char *id, struct image_entry **ret)
 {
-	struct entry *e = by_id(im, id);
+	struct image_entry *e = images_by_id(im, id);
 
 	*ret = e;
 	if (e)
 		return NULL;
+	for (size_t i = 0; i < a->layers->len; i++)
+		if (!layers_have(im->layers, a->layers->items[i]))
+			return err_new(ERR_UNAVAILABLE, "layer %s was removed in the meantime", a->layers->items[i]);
 	int64_t now = clock_wall_ns();
 
 	TRY(images_disk_write(im->stores[0].images, id + strlen("sha256:"), a, now));
@@ -412,7 +216,7 @@ static struct err *add_entry(struct images *im, const struct images_add *a, cons
 /* The lock is held across the few fsyncs: pulls end one at a time, lists wait some milliseconds. */
 struct err *images_add(struct images *im, const struct images_add *a, char ret_id[72])
 {
-	struct entry *entry = NULL;
+	struct image_entry *entry = NULL;
 	char id[DIGEST_TEXT_LEN + 1];
 
 	sha256_text(a->config, a->config_len, id);
@@ -435,7 +239,7 @@ static void keep_layers(struct images *im, const struct strv *in_use, struct str
 	for (size_t i = 0; in_use && i < in_use->len; i++)
 		strv_push(ret, in_use->items[i]);
 	list_each(it, &im->all) {
-		struct entry *e = container_of(it, struct entry, link);
+		struct image_entry *e = container_of(it, struct image_entry, link);
 
 		for (size_t i = 0; i < e->record.layers.len; i++)
 			strv_push(ret, e->record.layers.items[i]);
@@ -457,7 +261,7 @@ void images_sweep(struct images *im, const struct strv *layers_in_use)
 
 /* Names first, then the directory: a cut in between leaves an image without names, which RemoveImage by ID
  * still removes. */
-static struct err *remove_entry(struct images *im, struct entry *e)
+static struct err *remove_entry(struct images *im, struct image_entry *e)
 {
 	if (e->store)
 		return err_new(ERR_PRECONDITION, "image %.19s is part of the OS image (a read-only store): it cannot be removed",
@@ -465,14 +269,14 @@ static struct err *remove_entry(struct images *im, struct entry *e)
 	for (size_t i = 0; i < e->names.len; i++)
 		names_disk_remove(im->stores[0].names, e->names.items[i]);
 	TRY(file_remove_tree(im->stores[0].images, e->id + strlen("sha256:")));
-	entry_free(e);
+	image_entry_free(e);
 	return NULL;
 }
 
 struct err *images_remove(struct images *im, const char *ref, const struct strv *layers_in_use)
 {
 	pthread_mutex_lock(&im->lock);
-	struct entry *entry = look_up(im, ref);
+	struct image_entry *entry = look_up(im, ref);
 	struct err *e = entry ? remove_entry(im, entry) : NULL;
 
 	pthread_mutex_unlock(&im->lock);

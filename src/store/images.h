@@ -36,7 +36,7 @@ static inline void image_free_p(struct image **i) { image_free(*i); }
 struct images_options {
 	const char *root;
 	const char *const *baked;
-	const char *const *pinned;      /* further names or "prefix*" patterns that the configuration pins */
+	const char *const *pinned;      /* further names that the configuration pins, as patterns: * stands for anything */
 };
 
 /* Opens; drops temporary directories, names of missing images; an image with missing layers is quarantined
@@ -52,8 +52,8 @@ void images_close(struct images *im);
 struct err *images_find(struct images *im, const char *ref, struct image **ret) _must_check_;
 struct err *images_list(struct images *im, struct image ***ret, size_t *ret_n) _must_check_;
 
-/* Makes the image visible: its layers are already committed. Then names it (any may be NULL). If it exists
- * only the names are added. */
+/* Makes the image visible: its layers are already committed; ERR_UNAVAILABLE if a sweep took one since. Then names it
+ * (any may be NULL). If it exists only the names are added. */
 struct images_add {
 	const char *manifest, *config;
 	size_t manifest_len, config_len;

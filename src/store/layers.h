@@ -1,7 +1,7 @@
 /* layers.h: the layer images: one EROFS file a layer, named by the digest of the compressed blob.
  *
  * Where: ROOT/layers/HEX, and the same below each read-only (baked) store, which is searched first and
- * never written. A file under its name is complete and was fsynced before it was renamed there. Mounted at
+ * never written. A file under its name is complete and was fsynced before it got it. Mounted at
  * STATE/layers/HEX while a container or image volume uses it: one superblock, its pages shared by all.
  * Thread-safe; holds its own lock, under which it calls nothing of other files.
  */
@@ -28,12 +28,13 @@ bool layers_have(struct layers *l, const char *digest);
 uint64_t layers_size(struct layers *l, const char *digest);   /* bytes of the file, 0 if absent */
 bool layers_is_baked(struct layers *l, const char *digest);
 
-/* One writer a digest: *ret_fd is an unnamed or temporary file to write the image into; -1: the layer is there
+/* One writer a digest: *ret_fd is a file without a name (O_TMPFILE) to write the image into, which is gone with its
+ * last descriptor, however its writer ends; -1: the layer is there
  * (perhaps because we waited for another writer's commit). Waits until *deadline_ns*. */
 struct layer_write;
 struct err *layers_begin(struct layers *l, const char *digest, int64_t deadline_ns, struct layer_write **ret,
 			 int *ret_fd) _must_check_;
-/* fsync, seal with fs-verity where the file system has it, rename, fsync of the directory. Frees *w*. */
+/* fsync, seal with fs-verity where the file system has it, the name, fsync of the directory. Frees *w*. */
 struct err *layers_commit(struct layer_write *w) _must_check_;
 void layers_abort(struct layer_write *w);      /* NULL is fine */
 

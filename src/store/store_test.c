@@ -8,6 +8,7 @@
 #include "store/record.h"
 #include "store/usage.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -220,6 +221,54 @@ TEST(layers_are_there_whole_or_not_at_all)
 	drop_dir(dir);
 }
 
+static size_t count_files(const char *dir)
+{
+	DIR *d = opendir(dir);
+	size_t n = 0;
+
+	for (struct dirent *e; (e = readdir(d));)
+		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+	closedir(d);
+	return n;
+}
+
+/* A pull that timed out left .tmp-* behind, for whoever looked before it was cleaned up; a serve that was killed, until
+ * the next start. */
+TEST(layer_that_is_being_written_has_no_name)
+{
+	char *dir = temp_dir();
+	struct layers *l = open_layers(dir);
+	_free_ char *layers = base_printf("%s/root/layers", dir);
+	struct layer_write *w = NULL;
+	int fd = -1;
+
+	CHECK_OK(layers_begin(l, digest_a, CLOCK_NEVER, &w, &fd));
+	write_image(fd);
+	CHECK(count_files(layers) == 0);
+	layers_abort(w);
+	CHECK(count_files(layers) == 0 && !layers_have(l, digest_a));
+	add_layer(l, digest_a);
+	CHECK(count_files(layers) == 1);
+	layers_close(l);
+	drop_dir(dir);
+}
+
+/* A file that the table does not know, set aside by nobody: the layer takes its place. */
+TEST(layer_replaces_a_stranger_of_its_name)
+{
+	char *dir = temp_dir();
+	struct layers *l = open_layers(dir);
+	_free_ char *path = base_printf("%s/root/layers/%s", dir, digest_a + 7);
+
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	add_layer(l, digest_a);
+	layers_close(l);
+	l = open_layers(dir);
+	CHECK(layers_have(l, digest_a));
+	layers_close(l);
+	drop_dir(dir);
+}
+
 static struct images *open_images(const char *dir, struct layers *l)
 {
 	struct images *im = NULL;
@@ -291,6 +340,62 @@ TEST(image_names_move_and_survive_reopening)
 	images_close(im);
 	layers_close(l);
 	drop_dir(dir);
+}
+
+/* RemoveImage of another image swept the layer between the pull's look at it and the record. */
+TEST(image_whose_layer_was_swept_is_not_recorded)
+{
+	char *dir = temp_dir();
+	struct layers *l = open_layers(dir);
+	struct images *im = open_images(dir, l);
+	struct strv layers = { 0 };
+	struct image *i = NULL;
+	char id[72];
+	const struct images_add a = { .manifest = "{}", .manifest_len = 2, .config = "{}", .config_len = 2,
+				      .manifest_digest = manifest_digest, .layers = &layers,
+				      .tag = "docker.io/library/x:1" };
+
+	strv_push(&layers, digest_a);
+	CHECK_ERR(images_add(im, &a, id), ERR_UNAVAILABLE);
+	CHECK_ERR(images_find(im, "docker.io/library/x:1", &i), ERR_NOT_FOUND);
+	strv_done(&layers);
+	images_close(im);
+	layers_close(l);
+	drop_dir(dir);
+}
+
+TEST(image_is_pinned_by_a_pattern)
+{
+	static const struct { const char *pattern, *name; bool pinned; } t[] = {
+		{ "docker.io/library/x:1", "docker.io/library/x:1", true },
+		{ "docker.io/library/x:1", "docker.io/library/x:12", false },
+		{ "docker.io/library/*", "docker.io/library/x:1", true },
+		{ "*/pause:*", "registry.k8s.io/pause:3.10", true },
+		{ "*pause*", "quay.io/a/pauses/b:1", true },
+		{ "*pause*", "quay.io/a/b:1", false },
+		{ "", "quay.io/a/b:1", false },
+	};
+
+	for (size_t k = 0; k < ARRAY_LEN(t); k++) {
+		char *dir = temp_dir();
+		struct layers *l = open_layers(dir);
+		_free_ char *root = base_printf("%s/root", dir);
+		const char *const pinned[] = { t[k].pattern, NULL };
+		const struct images_options o = { .root = root, .pinned = pinned };
+		struct images *im = NULL;
+		struct image *i = NULL;
+		char id[72];
+
+		CHECK_OK(images_open(&o, l, &im));
+		add_layer(l, digest_a);
+		add_image(im, "{}", t[k].name, id);
+		CHECK_OK(images_find(im, t[k].name, &i));
+		CHECK(i->pinned == t[k].pinned);
+		image_free(i);
+		images_close(im);
+		layers_close(l);
+		drop_dir(dir);
+	}
 }
 
 TEST(image_with_a_missing_layer_is_set_aside_not_fatal)
