@@ -67,10 +67,8 @@ void channel_send(struct channel *c, unsigned char *p, size_t n, bool fin)
 {
 	if (c->own_done || (!n && !fin))
 		return;
-	size_t head = c->session->framing->head(c, p, n, fin);
-
 	c->own_done = fin;
-	session_send(c->session, p - head, head + n);
+	c->session->framing->send(c, p, n, fin);
 }
 
 void channel_send_text(struct channel *c, const char *text, bool fin)

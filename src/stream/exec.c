@@ -19,7 +19,7 @@ static const char *const role_names[] = { "error", "stdin", "stdout", "stderr", 
 
 static bool has_resize(const struct session *s)
 {
-	return (s->flags & STREAM_TERMINAL) && s->version >= 3;
+	return (s->flags & STREAM_TERMINAL) && (s->protocol->version >= 3 || s->framing->fixed);
 }
 
 /* Channels the client must make, by what was asked for when the token was. */
@@ -84,7 +84,7 @@ static void finish(struct session *s, char *status)
 
 static void fail(struct session *s, struct err *e)
 {
-	char *status = status_failure(s->version, s->kind == STREAM_EXEC ? "error executing command in container"
+	char *status = status_failure(s->protocol->version, s->kind == STREAM_EXEC ? "error executing command in container"
 									  : "error attaching to container", e);
 
 	err_free(e);
@@ -106,10 +106,10 @@ static void check_end(struct session *s)
 	if (s->kind == STREAM_EXEC && x->lost && !x->exited)
 		fail(s, err_new(ERR_UNAVAILABLE, "the pod's monitor ended"));
 	else if (s->kind == STREAM_EXEC && x->exited && output_is_over(s))
-		finish(s, status_exit(s->version, x->code));
+		finish(s, status_exit(s->protocol->version, x->code));
 	else if (s->kind == STREAM_ATTACH && output_is_over(s) &&
 		 (x->lost || x->exited || (s->flags & (STREAM_STDOUT | STREAM_STDERR))))
-		finish(s, status_exit(s->version, 0));
+		finish(s, status_exit(s->protocol->version, 0));
 }
 
 static void output_ended(struct source *o, int errnum)
@@ -276,7 +276,7 @@ static void exec_expired(struct session *s, int64_t now_ns)
 		return;
 	}
 	if (s->exec.exited)
-		finish(s, status_exit(s->version, s->kind == STREAM_EXEC ? s->exec.code : 0));
+		finish(s, status_exit(s->protocol->version, s->kind == STREAM_EXEC ? s->exec.code : 0));
 	else
 		fail(s, err_new(ERR_TIMEOUT, "nothing happened for %d hours", STREAM_IDLE_S / 3600));
 }

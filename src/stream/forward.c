@@ -67,6 +67,7 @@ static void pair_free(struct forward_pair *p)
 static void pair_end(struct forward_pair *p)
 {
 	struct channel *channels[] = { p->data, p->error };
+	struct session *s = p->session;
 
 	for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
 		if (!channels[i])
@@ -75,6 +76,8 @@ static void pair_end(struct forward_pair *p)
 		channel_free(channels[i]);
 	}
 	pair_free(p);
+	if (s->framing->fixed && list_empty(&s->forward.pairs)) /* no other can come */
+		session_finish(s, false);
 }
 
 static void pair_fail(struct forward_pair *p, const char *why)
@@ -99,7 +102,7 @@ static void check_end(struct forward_pair *p)
 {
 	if (p->state != PAIR_OPEN || p->from.w.fd >= 0)
 		return;
-	if (sink_is_over(&p->to))
+	if (sink_is_over(&p->to) || p->session->framing->fixed)
 		pair_end(p);
 	else
 		pair_set_deadline(p, HALF_CLOSED_S);

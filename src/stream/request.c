@@ -9,20 +9,52 @@
 
 #define HEAD_MAX KIB(16)   /* the kubelet's requests have a few hundred bytes */
 
-static const char *const remote_protocols[] = { "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io",
-						"channel.k8s.io", NULL };
-static const char *const forward_protocols[] = { "portforward.k8s.io", NULL };
+/* What we speak, best first; the nameless are what a client means that asks for none. */
+static const struct stream_protocol spdy_remote[] = {
+	{ "v4.channel.k8s.io", &spdy_framing, 4, false, false },
+	{ "v3.channel.k8s.io", &spdy_framing, 3, false, false },
+	{ "v2.channel.k8s.io", &spdy_framing, 2, false, false },
+	{ "channel.k8s.io", &spdy_framing, 1, false, false },
+	{ 0 },
+};
+static const struct stream_protocol spdy_forward[] = {
+	{ "portforward.k8s.io", &spdy_framing, 4, false, false },
+	{ 0 },
+};
+static const struct stream_protocol websocket_remote[] = {
+	{ "v5.channel.k8s.io", &websocket_framing, 4, false, true },
+	{ "v4.channel.k8s.io", &websocket_framing, 4, false, false },
+	{ "v4.base64.channel.k8s.io", &websocket_framing, 4, true, false },
+	{ "channel.k8s.io", &websocket_framing, 1, false, false },
+	{ "base64.channel.k8s.io", &websocket_framing, 1, true, false },
+	{ "", &websocket_framing, 1, false, false },
+	{ 0 },
+};
+static const struct stream_protocol websocket_forward[] = {
+	{ "SPDY/3.1+portforward.k8s.io", &tunnel_framing, 4, false, false },
+	{ "v4.channel.k8s.io", &websocket_framing, 4, false, false },
+	{ "v4.base64.channel.k8s.io", &websocket_framing, 4, true, false },
+	{ "", &websocket_framing, 4, false, false },
+	{ 0 },
+};
 
-static const char *const *protocols(const struct session *s)
+static bool is_websocket(const struct session *s)
 {
-	return s->kind == STREAM_FORWARD ? forward_protocols : remote_protocols;
+	return s->ws.accept[0] != '\0';
+}
+
+static const struct stream_protocol *protocols(const struct session *s)
+{
+	if (is_websocket(s))
+		return s->kind == STREAM_FORWARD ? websocket_forward : websocket_remote;
+	return s->kind == STREAM_FORWARD ? spdy_forward : spdy_remote;
 }
 
 static const char *reason(int status)
 {
 	static const struct { int status; const char *text; } t[] = {
 		{ 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" },
+		{ 426, "Upgrade Required" }, { 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
@@ -31,7 +63,7 @@ static const char *reason(int status)
 	return "Internal Server Error";
 }
 
-static void respond(struct session *s, int status, const char *headers, const char *text)
+void request_respond(struct session *s, int status, const char *headers, const char *text)
 {
 	_free_ char *all = base_printf("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 				       "Content-Length: %zu\r\nConnection: close\r\n%s\r\n%s",
@@ -49,7 +81,7 @@ void request_fail(struct session *s, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	respond(s, status, "", text);
+	request_respond(s, status, "", text);
 }
 
 /* /exec/TOKEN, /attach/TOKEN, /portforward/TOKEN, with or without a query. */
@@ -70,43 +102,50 @@ static const char *parse_target(const char *target, enum stream_kind *ret_kind)
 	return NULL;
 }
 
-static int find_protocol(const char *const *ours, const char *word, size_t n)
+static const struct stream_protocol *find_protocol(const struct stream_protocol *p, const char *word, size_t n)
 {
-	for (int i = 0; ours[i]; i++)
-		if (strlen(ours[i]) == n && !strncmp(ours[i], word, n))
-			return i;
-	return -1;
+	for (; p->name; p++)
+		if (strlen(p->name) == n && !strncmp(p->name, word, n))
+			return p;
+	return NULL;
 }
 
-/* The client's first choice that we speak, as an index; -1: none. Clients from before the negotiation
- * send nothing and mean the oldest. */
-static int negotiate(const struct session *s, const struct http1_head *h)
+/* Clients from before the negotiation send nothing and mean the oldest: the last in the table. */
+static const struct stream_protocol *oldest(const struct stream_protocol *p)
 {
-	const char *const *ours = protocols(s);
-	const char *v;
+	while (p[1].name)
+		p++;
+	return p;
+}
 
-	if (!http1_header(h, "X-Stream-Protocol-Version"))
-		return s->kind == STREAM_FORWARD ? 0 : 3;
-	for (size_t i = 0; (v = http1_header_n(h, "X-Stream-Protocol-Version", i)); i++)
+/* The client's first choice that we speak; NULL: none. */
+static const struct stream_protocol *negotiate(const struct session *s, const struct http1_head *h)
+{
+	const char *header = is_websocket(s) ? "Sec-WebSocket-Protocol" : "X-Stream-Protocol-Version", *v;
+	const struct stream_protocol *ours = protocols(s);
+
+	if (!http1_header(h, header))
+		return oldest(ours);
+	for (size_t i = 0; (v = http1_header_n(h, header, i)); i++)
 		while (*v) {
 			v += strspn(v, ", \t");
 			size_t n = strcspn(v, ", \t");
-			int found = n ? find_protocol(ours, v, n) : -1;
+			const struct stream_protocol *found = n ? find_protocol(ours, v, n) : NULL;
 
-			if (found >= 0)
+			if (found)
 				return found;
 			v += n;
 		}
-	return -1;
+	return NULL;
 }
 
 static void refuse_protocol(struct session *s)
 {
 	_buf_ struct buf headers = BUF_INIT;
 
-	for (const char *const *p = protocols(s); *p; p++)
-		buf_printf(&headers, "X-Accepted-Stream-Protocol-Versions: %s\r\n", *p);
-	respond(s, 403, buf_text(&headers), "unable to upgrade: none of the protocol versions asked for is spoken here\n");
+	for (const struct stream_protocol *p = protocols(s); p->name && !is_websocket(s); p++)
+		buf_printf(&headers, "X-Accepted-Stream-Protocol-Versions: %s\r\n", p->name);
+	request_respond(s, 403, buf_text(&headers), "unable to upgrade: none of the protocol versions asked for is spoken here\n");
 }
 
 static bool has_body(const struct http1_head *h)
@@ -143,18 +182,18 @@ static void take_request(struct session *s, const struct http1_head *h)
 		request_fail(s, 405, "only GET and POST\n");
 	} else if (!token) {
 		request_fail(s, 404, "no such request: the URL is good once and for %d seconds\n", STREAM_TOKEN_TTL_S);
-	} else if (!http1_header_has(h, "Connection", "upgrade") || !http1_header_has(h, "Upgrade", "SPDY/3.1")) {
-		request_fail(s, 400, "unable to upgrade: SPDY/3.1 is spoken here (Connection: Upgrade, Upgrade: SPDY/3.1)\n");
+	} else if (!request_is_websocket(h) &&
+		   (!http1_header_has(h, "Connection", "upgrade") || !http1_header_has(h, "Upgrade", "SPDY/3.1"))) {
+		request_fail(s, 400, "unable to upgrade: SPDY/3.1 and WebSocket are spoken here (Connection: Upgrade, "
+				     "Upgrade: SPDY/3.1 or websocket)\n");
 	} else if (has_body(h)) {
 		request_fail(s, 400, "a request with a body can't be upgraded\n");
-	} else {
-		int found = negotiate(s, h);
-
-		s->version = 4 - (unsigned int)MAX(found, 0);
-		if (found < 0)
-			refuse_protocol(s);
-		else
+	} else if (!request_is_websocket(h) || request_take_websocket(s, h)) {
+		s->protocol = negotiate(s, h);
+		if (s->protocol)
 			claim(s, token);
+		else
+			refuse_protocol(s);
 	}
 }
 
@@ -198,6 +237,21 @@ static void take_claim(struct session *s, struct message *m)
 	}
 }
 
+static void say_yes(struct session *s)
+{
+	_buf_ struct buf b = BUF_INIT;
+
+	buf_puts(&b, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
+	if (!is_websocket(s))
+		buf_printf(&b, "Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: %s\r\n", s->protocol->name);
+	else
+		buf_printf(&b, "Upgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n", s->ws.accept);
+	if (is_websocket(s) && *s->protocol->name)
+		buf_printf(&b, "Sec-WebSocket-Protocol: %s\r\n", s->protocol->name);
+	buf_puts(&b, "\r\n");
+	session_send_buf(s, &b);
+}
+
 void request_claimed(struct session *s, struct message *m, struct err *e)
 {
 	if (e) {
@@ -206,17 +260,17 @@ void request_claimed(struct session *s, struct message *m, struct err *e)
 		return;
 	}
 	take_claim(s, m);
-	_free_ char *reply = base_printf("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-					 "X-Stream-Protocol-Version: %s\r\n\r\n",
-					 protocols(s)[4 - s->version]);
-
-	session_send(s, reply, strlen(reply));
-	s->framing = &spdy_framing;
-	spdy_init(&s->spdy, true, s->server->inflater);
+	if (is_websocket(s) && s->kind == STREAM_FORWARD && s->protocol->framing->fixed && !request_check_ports(s))
+		return;
+	say_yes(s);
+	s->framing = s->protocol->framing;
+	s->framing->init(s);
 	s->state = SESSION_CHANNELS;
 	session_set_patience(s, STREAM_CREATION_S);
 	s->service = s->kind == STREAM_FORWARD ? &forward_service : &exec_service;
 	s->service->begin(s);
+	if (s->framing->open && s->state != SESSION_END)
+		s->framing->open(s);
 	if (s->state == SESSION_END || !s->head.len) {
 		buf_done(&s->head);
 		return;

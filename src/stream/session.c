@@ -52,7 +52,7 @@ static void flush_out(struct session *s)
 		buf_done(&s->out);
 }
 
-void session_send(struct session *s, const void *p, size_t n)
+static void send_now(struct session *s, const void *p, size_t n)
 {
 	size_t done = 0;
 
@@ -70,7 +70,21 @@ void session_send(struct session *s, const void *p, size_t n)
 		buf_append(&s->out, (const char *)p + done, n - done);
 }
 
-static void take_input(struct session *s, const char *p, size_t n)
+void session_send(struct session *s, const void *p, size_t n)
+{
+	unsigned char head[WEBSOCKET_HEAD_MAX];
+
+	if (s->tunnel && n)
+		send_now(s, head, websocket_head(head, WEBSOCKET_OP_BINARY, n));
+	send_now(s, p, n);
+}
+
+void session_send_buf(struct session *s, const struct buf *b)
+{
+	session_send(s, b->data, b->len);
+}
+
+static void take_input(struct session *s, char *p, size_t n)
 {
 	struct err *e;
 
@@ -104,7 +118,7 @@ static void read_client(struct session *s)
 	if (n <= 0)
 		s->broken = true;
 	else
-		take_input(s, (const char *)s->server->in, (size_t)n);
+		take_input(s, (char *)s->server->in, (size_t)n);
 }
 
 static void client_ready(struct watch *w, uint32_t events)

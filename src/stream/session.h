@@ -2,7 +2,7 @@
  *
  * Layers, each ignorant of the others' insides:
  *   request.c   HTTP until the upgrade: token, protocol version
- *   framing     channels on one connection: spdy_frames.c (WebSocket fits beside it)
+ *   framing     channels on one connection: spdy_frames.c, websocket_frames.c, and one inside the other, tunnel.c
  *   session.c   bytes in and out, back-pressure, deadlines, the end
  *   plumbing.c  channel → descriptor (sink), descriptor → channel (source)
  *   service     what the channels mean: exec.c (exec and attach), forward.c
@@ -21,6 +21,7 @@
 #include "stream/loop.h"
 #include "stream/protocol.h"
 #include "wire/spdy.h"
+#include "wire/websocket.h"
 
 #define STREAM_CHUNK       KIB(64)   /* of one read */
 #define STREAM_HEAD_ROOM   16        /* before it: what a framing puts in front */
@@ -56,14 +57,38 @@ struct channel_ask {
 };
 
 struct framing {
-	struct err *(*input)(struct session *s, const char *p, size_t n);
-	/* Puts the head of *len* payload bytes before *at* and returns its length. */
-	size_t (*head)(const struct channel *c, unsigned char *at, size_t len, bool fin);
+	bool fixed;                  /* the channels are there from the beginning; none opens, none ends by itself */
+	void (*init)(struct session *s);
+	void (*open)(struct session *s);               /* may be NULL: makes the fixed channels, after service->begin */
+	struct err *(*input)(struct session *s, char *p, size_t n);   /* may change the bytes */
+	void (*send)(struct channel *c, unsigned char *p, size_t n, bool fin);   /* STREAM_HEAD_ROOM before *p* */
 	void (*reset)(struct session *s, uint32_t id, bool refused);
 	void (*bye)(struct session *s, bool fault);
 	void (*done)(struct session *s);
 };
-extern const struct framing spdy_framing;
+extern const struct framing spdy_framing, websocket_framing, tunnel_framing;
+
+/* What client and we agreed on. */
+struct stream_protocol {
+	const char *name;
+	const struct framing *framing;
+	unsigned int version;        /* of how a remote command's end is told: 1 to 4 */
+	bool base64;                 /* WebSocket: payloads are text */
+	bool half_close;             /* WebSocket: a message says that the client's end of a channel is closed (v5) */
+};
+
+struct websocket_session {
+	struct websocket frames;
+	char accept[WEBSOCKET_ACCEPT_LEN + 1];       /* empty: the client does not speak WebSocket */
+	unsigned int fault;          /* enum websocket_close: what a fault is told as */
+	int channel;                 /* of the message being read, -1: its first byte is still to come */
+	int closes;                  /* the channel that the message closes, -1: none yet */
+	unsigned char quad[4];       /* base64 so far */
+	unsigned int n_quad;
+	bool padded;
+	uint16_t ports[STREAM_FORWARD_PORTS_MAX];    /* that the query asks for */
+	size_t n_ports;
+};
 
 struct service {
 	void (*begin)(struct session *s);              /* the client got its 101 */
@@ -149,19 +174,21 @@ struct session {
 	int64_t alarm_ns;            /* the service's own, INT64_MAX: none */
 	struct buf out;              /* not taken by the socket yet */
 	bool broken, paused, shut;
+	bool tunnel;                 /* what is sent goes into WebSocket messages (tunnel.c) */
 	unsigned int stalled;        /* sinks over their mark */
 
 	struct buf head;             /* the request, until the upgrade */
 	enum stream_kind kind;
-	unsigned int version;        /* of the remote command protocol: 1 to 4 */
+	const struct stream_protocol *protocol;
 	uint64_t handle;
 	unsigned int flags;          /* enum stream_flags */
 	char *pod;
 	uint16_t ports[STREAM_FORWARD_PORTS_MAX];
 	size_t n_ports;
 
-	const struct framing *framing;
+	const struct framing *framing;               /* NULL until the upgrade */
 	struct spdy spdy;
+	struct websocket_session ws;
 	struct list channels;
 	size_t n_channels;
 
@@ -183,6 +210,7 @@ void session_link_lost(struct session *s);
 
 /* To the client, raw. */
 void session_send(struct session *s, const void *p, size_t n);
+void session_send_buf(struct session *s, const struct buf *b);
 /* *p* has STREAM_HEAD_ROOM bytes before it. */
 void channel_send(struct channel *c, unsigned char *p, size_t n, bool fin);
 void channel_send_text(struct channel *c, const char *text, bool fin);
@@ -206,5 +234,18 @@ void session_start(struct session *s);
 void request_input(struct session *s, const char *p, size_t n);
 void request_claimed(struct session *s, struct message *m, struct err *e);
 void request_fail(struct session *s, int status, const char *fmt, ...) _printf_(3, 4);
+void request_respond(struct session *s, int status, const char *headers, const char *text);
+
+/* request_websocket.c */
+struct http1_head;
+bool request_is_websocket(const struct http1_head *h);
+/* Checks the handshake (RFC 6455 section 4.2.1) and takes what is needed of it; false: the client has been told. */
+bool request_take_websocket(struct session *s, const struct http1_head *h);
+/* The ports to forward are known: false: the client has been told that they will not do. */
+bool request_check_ports(struct session *s);
+
+/* websocket_frames.c, for tunnel.c too: what is no data. */
+void websocket_control(struct session *s, const struct websocket_event *e);
+void websocket_bye(struct session *s, bool fault);
 
 #endif

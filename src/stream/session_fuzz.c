@@ -172,12 +172,33 @@ static void finish(struct world *w, int client, struct session *s)
 		abort(); /* a client that is gone must not stay */
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Bits 0, 1: the path; 2: an older version; 3: WebSocket, and 4 to 6 which of its protocols. */
+static void make_request(uint8_t how, char *to, size_t room)
 {
 	static const char *const paths[] = { "exec", "attach", "portforward" };
+	static const char *const remote[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
+					      "base64.channel.k8s.io" };
+	static const char *const ports[] = { "SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io",
+					     "v4.base64.channel.k8s.io", "v4.channel.k8s.io" };
+	bool forward = (how & 3) == 3;
+	const char *path = paths[(how & 3) - 1];
+
+	if (how & 8)
+		snprintf(to, room, "GET /%s/" TOKEN "?port=80,81 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+				   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+				   "Sec-WebSocket-Protocol: %s\r\n\r\n",
+			 path, (forward ? ports : remote)[how >> 4 & 3]);
+	else
+		snprintf(to, room, "POST /%s/" TOKEN " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+				   "X-Stream-Protocol-Version: %s\r\n\r\n",
+			 path, forward ? "portforward.k8s.io" : how & 4 ? "v4.channel.k8s.io" : "v2.channel.k8s.io");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	struct world w;
 	int pair[2];
-	char request[256];
+	char request[512];
 
 	if (size < 2 || size > 60000)
 		return 0;
@@ -190,13 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	session_settle(s);
 	if (data[1] & 3) {
-		bool forward = (data[1] & 3) == 3;
-
-		snprintf(request, sizeof(request),
-			 "POST /%s/" TOKEN " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-			 "X-Stream-Protocol-Version: %s\r\n\r\n",
-			 paths[(data[1] & 3) - 1], forward ? "portforward.k8s.io" : data[1] & 4 ? "v4.channel.k8s.io"
-											       : "v2.channel.k8s.io");
+		make_request(data[1], request, sizeof(request));
 		feed(&w, pair[1], s, (const uint8_t *)request, strlen(request));
 	}
 	if (!list_empty(&w.srv.sessions))

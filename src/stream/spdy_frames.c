@@ -1,10 +1,5 @@
 /* The SPDY/3.1 framing of a session (session.h): each channel is a stream that the client opens. */
-#include "stream/session.h"
-
-static void send_buf(struct session *s, struct buf *b)
-{
-	session_send(s, b->data, b->len);
-}
+#include "stream/server.h"
 
 static void stream_opened(struct session *s, const struct spdy_event *e)
 {
@@ -17,7 +12,7 @@ static void stream_opened(struct session *s, const struct spdy_event *e)
 		spdy_reply(&s->spdy, &b, e->id);
 	else
 		spdy_reset(&b, e->id, SPDY_REFUSED_STREAM);
-	send_buf(s, &b);
+	session_send_buf(s, &b);
 	if (!ok)
 		return;
 	if (e->fin)
@@ -43,7 +38,7 @@ static void take_event(struct session *s, const struct spdy_event *e)
 		if (spdy_ping_is_ours(&s->spdy, e->id))
 			break;
 		spdy_ping(&b, e->id);
-		send_buf(s, &b);
+		session_send_buf(s, &b);
 		break;
 	case SPDY_HEADERS:
 		if (e->fin)
@@ -54,7 +49,7 @@ static void take_event(struct session *s, const struct spdy_event *e)
 	}
 }
 
-static struct err *spdy_input(struct session *s, const char *p, size_t n)
+static struct err *spdy_input(struct session *s, char *p, size_t n)
 {
 	while (n && !s->broken && s->state != SESSION_END) {
 		struct spdy_event e;
@@ -69,10 +64,10 @@ static struct err *spdy_input(struct session *s, const char *p, size_t n)
 	return NULL;
 }
 
-static size_t spdy_head(const struct channel *c, unsigned char *at, size_t len, bool fin)
+static void spdy_send(struct channel *c, unsigned char *p, size_t n, bool fin)
 {
-	spdy_data_head(at - SPDY_DATA_HEAD_LEN, c->id, len, fin);
-	return SPDY_DATA_HEAD_LEN;
+	spdy_data_head(p - SPDY_DATA_HEAD_LEN, c->id, n, fin);
+	session_send(c->session, p - SPDY_DATA_HEAD_LEN, SPDY_DATA_HEAD_LEN + n);
 }
 
 static void spdy_frames_reset(struct session *s, uint32_t id, bool refused)
@@ -80,7 +75,12 @@ static void spdy_frames_reset(struct session *s, uint32_t id, bool refused)
 	_buf_ struct buf b = BUF_INIT;
 
 	spdy_reset(&b, id, refused ? SPDY_REFUSED_STREAM : SPDY_CANCEL);
-	send_buf(s, &b);
+	session_send_buf(s, &b);
+}
+
+static void spdy_frames_init(struct session *s)
+{
+	spdy_init(&s->spdy, true, s->server->inflater);
 }
 
 static void spdy_bye(struct session *s, bool fault)
@@ -88,7 +88,7 @@ static void spdy_bye(struct session *s, bool fault)
 	_buf_ struct buf b = BUF_INIT;
 
 	spdy_go_away(&s->spdy, &b, fault);
-	send_buf(s, &b);
+	session_send_buf(s, &b);
 }
 
 static void spdy_frames_done(struct session *s)
@@ -97,8 +97,9 @@ static void spdy_frames_done(struct session *s)
 }
 
 const struct framing spdy_framing = {
+	.init = spdy_frames_init,
 	.input = spdy_input,
-	.head = spdy_head,
+	.send = spdy_send,
 	.reset = spdy_frames_reset,
 	.bye = spdy_bye,
 	.done = spdy_frames_done,
