@@ -82,6 +82,8 @@ static struct err *maker_prepare(struct arena *a, const struct box_create *c, st
 		TRY(make_cgroup(&m->spec, m->cgroup, &m->cgroup_fd));
 	TRY(setup_prepare(a, &m->spec, c->bundle, &m->setup));
 	TRY(process_open_namespaces(&m->spec, &m->ns));
+	if (m->spec.ns[OCI_NS_USER].wanted)
+		TRY(userns_own_stdio(c->stdio, m->spec.process, &m->spec.uids, &m->spec.gids));
 	m->state = (struct hooks_state){ .id = c->id, .bundle = c->bundle, .status = "creating" };
 	TRY(hooks_start_runner(&m->spec, &m->state, &m->hooks_fd));
 	return process_pair(m->sync);

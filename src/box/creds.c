@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 struct err *creds_raise_limits(const struct oci_process *p)
 {
@@ -94,4 +96,14 @@ struct err *creds_become_root(void)
 	if (setgroups(0, NULL) < 0)
 		return err_errno(errno, "leave all groups");
 	return set_ids(0, 0);
+}
+
+void creds_own_stdio(int fd, uint32_t uid, gid_t gid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_uid == uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+		return;
+	if (fchown(fd, uid, gid) < 0)
+		return;
 }

@@ -12,6 +12,10 @@ struct err *creds_set_oom_score(const struct oci_process *p) _must_check_;
 struct err *creds_set_limits(const struct oci_process *p) _must_check_;
 /* Bounding set, groups, gid, uid; permitted capabilities stay until caps_set(). */
 struct err *creds_set_user(const struct oci_process *p) _must_check_;
+/* The program can open /dev/stdout anew only if it is its own. /dev/null is everybody's; what cannot be
+ * given away (a read-only file system, a socket's peer) stays as it is. *gid* -1: stays. */
+void creds_own_stdio(int fd, uint32_t uid, gid_t gid);
+
 /* All that is permitted becomes effective. */
 struct err *creds_raise(void) _must_check_;
 /* Root of the user namespace that was just entered. */

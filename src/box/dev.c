@@ -78,7 +78,11 @@ static struct err *make_node(int root_fd, const char *path, const struct oci_spe
 		return make_node_at(root_fd, path, spec, d);
 	_free_ char *parent = base_strndup(path, (size_t)(slash - path));
 
-	TRY(path_make_root(root_fd, *parent ? parent : ".", true, &fd));
+	uint32_t uid, gid;
+
+	TRY(setup_map_id(&spec->uids, 0, &uid));
+	TRY(setup_map_id(&spec->gids, 0, &gid));
+	TRY(path_make_root_for(root_fd, *parent ? parent : ".", true, uid, gid, &fd));
 	return make_node_at(fd, slash + 1, spec, d);
 }
 
@@ -138,4 +142,26 @@ struct err *dev_populate_outside(int root_fd, const struct oci_spec *spec)
 
 	umask(before);
 	return e;
+}
+
+static struct err *check_node(int root_fd, const char *path, const struct oci_device *d)
+{
+	const char *slash = strrchr(path, '/');
+	_free_ char *parent = slash ? base_strndup(path, (size_t)(slash - path)) : NULL;
+	_close_ int fd = -1;
+
+	TRY(path_open_root(root_fd, str_empty(parent) ? "." : parent, O_PATH | O_DIRECTORY, &fd));
+	if (!is_same(fd, slash ? slash + 1 : path, d))
+		return err_new(ERR_INVALID, "a mount lies over it, and in a container with a user namespace no device can be "
+					    "made in a volume");
+	return NULL;
+}
+
+struct err *dev_check_outside(int root_fd, const struct oci_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_devices; i++)
+		if (!below_dev(spec->devices[i].path))
+			TRY_WRAP(check_node(root_fd, spec->devices[i].path, &spec->devices[i]), "device %s",
+				 spec->devices[i].path);
+	return NULL;
 }

@@ -12,4 +12,7 @@ struct err *dev_populate(int dev_fd, const struct oci_spec *spec) _must_check_;
 /* The spec's devices outside /dev, below *root_fd*. */
 struct err *dev_populate_outside(int root_fd, const struct oci_spec *spec) _must_check_;
 
+/* The same, of a container with a user namespace, where setup.c has made them: an error if a mount hides one. */
+struct err *dev_check_outside(int root_fd, const struct oci_spec *spec) _must_check_;
+
 #endif

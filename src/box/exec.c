@@ -6,6 +6,7 @@
 #include "box/creds.h"
 #include "box/run.h"
 #include "box/setup.h"
+#include "box/userns.h"
 #include "spec/extension.h"
 #include "spec/json.h"
 #include "sys/clone.h"
@@ -88,6 +89,12 @@ static struct err *prepare(struct arena *a, struct exec *e)
 	TRY_WRAP(find_namespaces(e), "container's process %d", (int)x->target);
 	if (!(e->namespaces & CLONE_NEWNS))
 		return err_new(ERR_PRECONDITION, "process %d is in no container", (int)x->target);
+	if (e->namespaces & CLONE_NEWUSER) {
+		struct oci_ids uids, gids;
+
+		TRY(userns_read_maps(a, e->target_fd, &uids, &gids));
+		TRY(userns_own_stdio(x->stdio, &e->process, &uids, &gids));
+	}
 	TRY(creds_raise_limits(&e->process));
 	return creds_set_oom_score(&e->process);
 }

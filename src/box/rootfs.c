@@ -131,6 +131,8 @@ struct err *rootfs_mount_all(const struct setup *s)
 			 spec->mounts[i].destination);
 	if (s->dev_is_bind)
 		return NULL;
+	if (spec->ns[OCI_NS_USER].wanted)
+		return dev_check_outside(s->root_fd, spec);
 	if (s->dev_mount < 0) {
 		_close_ int dev_fd = -1;
 

@@ -19,17 +19,6 @@
 #include <termios.h>
 
 #define RUN_PATH_MAX 4096
-/* The program can open /dev/stdout anew only if it is its own. /dev/null is everybody's; what cannot be
- * given away (a read-only file system, a socket's peer) stays as it is. */
-static void own_stdio(int fd, uint32_t uid)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || st.st_uid == uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
-		return;
-	if (fchown(fd, uid, (gid_t)-1) < 0)
-		return;
-}
 
 /* 0, 1, 2 are the process's, as is what it is given from 3 on; start_fd, error_fd and sync_fd become the three after
  * those; everything else is closed, so that a container that waits to be started keeps nobody's connection open
@@ -116,7 +105,7 @@ struct err *run_prepare(struct run *r)
 	if (r->terminal && ioctl(r->stdio[0], TIOCSCTTY, 0) < 0)
 		return err_errno(errno, "take the terminal");
 	for (int i = 0; i < 3 && !r->terminal; i++)
-		own_stdio(r->stdio[i], p->uid);
+		creds_own_stdio(r->stdio[i], p->uid, (gid_t)-1);
 	TRY(place_fds(r));
 	reset_signals();
 	umask(p->has_umask ? p->umask : 0022);

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 struct err *setup_open_proc(int *ret_fd)
@@ -50,6 +52,25 @@ struct err *setup_map_id(const struct oci_ids *maps, uint32_t inside, uint32_t *
 	return err_new(ERR_INVALID, "ID %u is not mapped in the user namespace", inside);
 }
 
+static const struct {
+	long magic;
+	const char *name;
+} fs_names[] = {
+	{ NFS_SUPER_MAGIC, "nfs" },	  { FUSE_SUPER_MAGIC, "fuse" },	    { V9FS_MAGIC, "9p" },
+	{ SMB2_SUPER_MAGIC, "smb" },	  { CIFS_SUPER_MAGIC, "cifs" },	    { CEPH_SUPER_MAGIC, "ceph" },
+	{ OVERLAYFS_SUPER_MAGIC, "overlay" }, { PROC_SUPER_MAGIC, "proc" }, { SYSFS_MAGIC, "sysfs" },
+	{ CGROUP2_SUPER_MAGIC, "cgroup2" }, { DEBUGFS_MAGIC, "debugfs" },   { TRACEFS_MAGIC, "tracefs" },
+	{ DEVPTS_SUPER_MAGIC, "devpts" }, { HUGETLBFS_MAGIC, "hugetlbfs" },
+};
+
+const char *setup_fs_name(long magic)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fs_names); i++)
+		if (fs_names[i].magic == magic)
+			return fs_names[i].name;
+	return "of an unknown type";
+}
+
 /* Nothing said: what happens on the node after this does not show inside, nor the other way round. */
 static struct err *set_flags(int fd, const struct oci_mount_flags *f)
 {
@@ -64,17 +85,42 @@ static struct err *set_flags(int fd, const struct oci_mount_flags *f)
 	return NULL;
 }
 
-/* runtime-spec, "idmap": the mount's own mappings, else those of the container's user namespace. */
+static bool ids_equal(const struct oci_ids *a, const struct oci_ids *b)
+{
+	return a->n == b->n && (a->n == 0 || !memcmp(a->maps, b->maps, a->n * sizeof(*a->maps)));
+}
+
+/* There are file systems whose owners cannot be mapped: NFS, FUSE, 9p, what is of /proc and /sys. */
+static struct err *explain_idmap(struct err *e, int fd)
+{
+	struct statfs fs;
+
+	if (!err_is(e, ERR_UNIMPLEMENTED) || fstatfs(fd, &fs) < 0)
+		return e;
+	err_free(e);
+	return err_new(ERR_INVALID, "the owners of its files cannot be mapped to a user namespace: the kernel cannot do that "
+				    "for this file system (%s)", setup_fs_name((long)fs.f_type));
+}
+
+/* runtime-spec, "idmap": the mount's own mappings, else those of the container's user namespace, which serves when
+ * it has the same: one process less to make. */
 static struct err *idmap(const struct oci_spec *spec, const struct oci_mount *m, int fd)
 {
 	const struct oci_ids *uids = m->uids.n ? &m->uids : &spec->uids;
 	const struct oci_ids *gids = m->gids.n ? &m->gids : &spec->gids;
+	const char *path = spec->ns[OCI_NS_USER].path;
 	_close_ int userns = -1;
 
 	if (!uids->n || !gids->n)
 		return err_new(ERR_INVALID, "idmap: no mappings");
-	TRY(userns_make(uids, gids, &userns));
-	return mount_idmap(fd, m->flags.idmap_recursive, userns);
+	if (path && ids_equal(uids, &spec->uids) && ids_equal(gids, &spec->gids)) {
+		userns = open(path, O_RDONLY | O_CLOEXEC);
+		if (userns < 0)
+			return err_errno(errno, "user namespace %s", path);
+	} else {
+		TRY(userns_make(uids, gids, &userns));
+	}
+	return explain_idmap(mount_idmap(fd, m->flags.idmap_recursive, userns), fd);
 }
 
 static struct err *prepare_bind(const struct oci_spec *spec, const char *bundle, const struct oci_mount *m, int *ret_fd)
@@ -185,6 +231,24 @@ static struct err *prepare_root(struct setup *s, const char *bundle)
 	return err_wrap(mount_set(s->root_fd, true, 0, 0, MS_PRIVATE), "root");
 }
 
+/* Only who is root on the node can make device nodes, so those of a container with a user namespace that are not on
+ * its tmpfs are made here, in the root before anything is mounted in it. */
+static struct err *prepare_nodes(struct setup *s)
+{
+	uint32_t uid, gid;
+	_close_ int dev_fd = -1;
+
+	TRY(setup_map_id(&s->spec->uids, 0, &uid));
+	TRY(setup_map_id(&s->spec->gids, 0, &gid));
+	if (s->dev_is_bind)
+		return NULL;
+	if (s->dev_mount < 0) {
+		TRY_WRAP(path_make_root_for(s->root_fd, "/dev", true, uid, gid, &dev_fd), "/dev");
+		TRY(dev_populate(dev_fd, s->spec));
+	}
+	return dev_populate_outside(s->root_fd, s->spec);
+}
+
 struct err *setup_prepare(struct arena *a, const struct oci_spec *spec, const char *bundle, struct setup *ret)
 {
 	*ret = (struct setup){
@@ -198,5 +262,6 @@ struct err *setup_prepare(struct arena *a, const struct oci_spec *spec, const ch
 	if (spec->seccomp)
 		TRY_WRAP(seccomp_compile(a, spec->seccomp, &ret->seccomp), "seccomp");
 	TRY(prepare_root(ret, bundle));
-	return prepare_mounts(ret, bundle);
+	TRY(prepare_mounts(ret, bundle));
+	return spec->ns[OCI_NS_USER].wanted ? prepare_nodes(ret) : NULL;
 }

@@ -34,6 +34,9 @@ struct err *setup_open_proc(int *ret_fd) _must_check_;
 /* The node's /dev/null, checked to be that. */
 struct err *setup_open_null(int *ret_fd) _must_check_;
 
+/* "nfs" of a file system's magic number (statfs(2)), for errors. */
+const char *setup_fs_name(long magic);
+
 /* The ID outside for *inside*; *maps* empty: the same. ERR_INVALID if it is not mapped. */
 struct err *setup_map_id(const struct oci_ids *maps, uint32_t inside, uint32_t *ret) _must_check_;
 

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "box/creds.h"
 #include "box/setup.h"
 #include "sys/clone.h"
 #include "sys/namespace.h"
@@ -11,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 static struct err *write_map(int proc_fd, pid_t pid, const char *file, const struct oci_ids *ids)
 {
@@ -48,4 +50,42 @@ struct err *userns_make(const struct oci_ids *uids, const struct oci_ids *gids, 
 	spawn_kill(pidfd);
 	close(pidfd);
 	return e;
+}
+
+#define MAP_FILE_MAX KIB(64)
+
+static struct err *read_map(struct arena *a, int proc_dir, const char *file, struct oci_ids *ret)
+{
+	_buf_ struct buf text = BUF_INIT;
+
+	TRY(file_read_virtual(proc_dir, file, MAP_FILE_MAX, &text));
+	ret->maps = arena_calloc(a, OCI_IDS_MAX, sizeof(*ret->maps));
+	ret->n = 0;
+	for (char *s = text.data, *line; s && (line = strsep(&s, "\n")) && *line;) {
+		struct oci_id_map *m = &ret->maps[ret->n];
+
+		if (ret->n == OCI_IDS_MAX || sscanf(line, "%u %u %u", &m->inside, &m->outside, &m->count) != 3)
+			return err_new(ERR_INTERNAL, "%s: line %zu", file, ret->n + 1);
+		ret->n++;
+	}
+	return NULL;
+}
+
+struct err *userns_read_maps(struct arena *a, int proc_dir, struct oci_ids *ret_uids, struct oci_ids *ret_gids)
+{
+	TRY(read_map(a, proc_dir, "uid_map", ret_uids));
+	return read_map(a, proc_dir, "gid_map", ret_gids);
+}
+
+struct err *userns_own_stdio(const int stdio[3], const struct oci_process *p, const struct oci_ids *uids,
+			     const struct oci_ids *gids)
+{
+	uint32_t uid, gid;
+
+	TRY_WRAP(setup_map_id(uids, p->uid, &uid), "user");
+	TRY_WRAP(setup_map_id(gids, p->gid, &gid), "group");
+	for (int i = 0; i < 3; i++)
+		if (stdio[i] >= 0)
+			creds_own_stdio(stdio[i], uid, gid);
+	return NULL;
 }

@@ -14,7 +14,7 @@
 #define CONFIG_DROPINS_MAX 256
 #define CONFIG_DEFAULT     "/etc/crisp/config.toml"
 
-enum key_type { KEY_STRING, KEY_NUMBER, KEY_LIST };
+enum key_type { KEY_STRING, KEY_NUMBER, KEY_LIST, KEY_BOOL };
 
 /* Every key: where it goes, its default as TOML would write it, and what it means. */
 static const struct key {
@@ -52,6 +52,10 @@ static const struct key {
 	    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
 	    "AUDIT_WRITE", "What a container has that adds and drops nothing."),
 	KEY(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file as Docker has it; empty: built in."),
+	KEY(device_ownership_from_security_context, KEY_BOOL, "false",
+	    "Devices that the kubelet lists belong to the container's runAsUser and runAsGroup."),
+	KEY(privileged_without_host_devices, KEY_BOOL, "false", "Privileged containers get only the devices that are listed."),
+	KEY(absent_mount_sources_to_reject, KEY_LIST, "", "Host paths that are not made when they are missing: an error instead."),
 #undef KEY
 };
 
@@ -75,6 +79,11 @@ static struct strv *list_of(struct config *c, const struct key *k)
 	return (struct strv *)((char *)c + k->offset);
 }
 
+static bool *bool_of(struct config *c, const struct key *k)
+{
+	return (bool *)((char *)c + k->offset);
+}
+
 static void put_default(struct config *c, const struct key *k)
 {
 	uint64_t n = 0;
@@ -83,6 +92,8 @@ static void put_default(struct config *c, const struct key *k)
 		put_string(c, k, k->fallback);
 	if (k->type == KEY_NUMBER && str_to_u64(k->fallback, UINT64_MAX, &n))
 		put_number(c, k, n);
+	if (k->type == KEY_BOOL)
+		*bool_of(c, k) = !strcmp(k->fallback, "true");
 	if (k->type != KEY_LIST)
 		return;
 	_free_ char *words = base_strdup(k->fallback);
@@ -94,7 +105,8 @@ static void put_default(struct config *c, const struct key *k)
 
 static struct err *wrong_type(const char *name, const struct toml *t, const struct key *k)
 {
-	static const char *const wants[] = { "a string", "a number that is not negative", "an array of strings" };
+	static const char *const wants[] = { "a string", "a number that is not negative", "an array of strings",
+					     "true or false" };
 
 	return err_new(ERR_INVALID, "%s:%u: %s must be %s, not a value of type %s", name, t->line, k->name,
 		       wants[k->type], toml_type_name(t->type));
@@ -112,6 +124,11 @@ static struct err *put(struct config *c, const char *name, const struct key *k, 
 		if (t->type != TOML_INTEGER || t->integer < 0)
 			return wrong_type(name, t, k);
 		put_number(c, k, (uint64_t)t->integer);
+		return NULL;
+	case KEY_BOOL:
+		if (t->type != TOML_BOOL)
+			return wrong_type(name, t, k);
+		*bool_of(c, k) = t->boolean;
 		return NULL;
 	case KEY_LIST:
 		break;
@@ -282,7 +299,7 @@ char *config_describe(void)
 		buf_printf(&b, "# %s\n", k->doc);
 		if (k->type == KEY_STRING)
 			buf_printf(&b, "%s = \"%s\"\n\n", k->name, k->fallback);
-		if (k->type == KEY_NUMBER)
+		if (k->type == KEY_NUMBER || k->type == KEY_BOOL)
 			buf_printf(&b, "%s = %s\n\n", k->name, k->fallback);
 		if (k->type != KEY_LIST)
 			continue;

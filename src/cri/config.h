@@ -35,6 +35,8 @@ struct config {
 	char *selinux;                  /* "auto", "on" or "off" */
 	struct strv default_capabilities;
 	char *seccomp_profile;          /* RuntimeDefault's file; "": built in */
+	bool device_ownership_from_security_context, privileged_without_host_devices;
+	struct strv absent_mount_sources_to_reject;
 };
 
 /* Defaults, then the files. *path* NULL: the default one, which may be missing. */

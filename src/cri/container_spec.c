@@ -4,6 +4,7 @@
 #include "cri/devices.h"
 #include "cri/podfiles.h"
 #include "cri/relabel.h"
+#include "cri/userns.h"
 #include "image/config.h"
 #include "spec/spec.h"
 #include "sys/path.h"
@@ -61,10 +62,20 @@ static struct err *resolve_user(struct rpc *r, struct container *c, const struct
 	for (size_t i = 0; i < ret->n_groups; i++)
 		if (ret->groups[i] != ret->gid)
 			c->groups[c->n_groups++] = ret->groups[i];
-	return NULL;
+	return userns_check_user(c);
 }
 
 /* ---- mounts ------------------------------------------------------------------------------------- */
+
+static bool is_to_be_there(const struct config *config, const char *path)
+{
+	const struct strv *list = &config->absent_mount_sources_to_reject;
+
+	for (size_t i = 0; i < list->len; i++)
+		if (!strcmp(list->items[i], path))
+			return true;
+	return false;
+}
 
 /* The kubelet's host path as it is now: links followed; a missing one is made a directory, as the other
  * runtimes do. */
@@ -75,7 +86,7 @@ static struct err *resolve_host_path(struct rpc *r, const char *path, char **ret
 	if (path[0] != '/')
 		return err_new(ERR_INVALID, "mount: host path \"%s\" is not absolute", path);
 	if (!realpath(path, real)) {
-		if (errno != ENOENT)
+		if (errno != ENOENT || is_to_be_there(&r->serve->config, path))
 			return err_errno(errno, "mount: host path %s", path);
 		TRY_WRAP(file_make_dirs(path, 0755), "mount: host path %s", path);
 		if (!realpath(path, real))
@@ -97,6 +108,8 @@ static struct err *image_volume(struct rpc *r, struct container *c, size_t n, Ru
 	m->image = NULL;
 	m->image_sub_path = (char *)protobuf_c_empty_string;
 	m->readonly = true;
+	/* Its layers' owners are mapped already. */
+	m->n_uidmappings = m->n_gidmappings = 0;
 	return NULL;
 }
 
@@ -132,13 +145,17 @@ static bool is_mounted(const Runtime__V1__ContainerConfig *config, const char *p
 /* An image's VOLUME: a directory of the root, made if missing. With a read-only root it is bound onto itself from
  * the (writable) overlay, so that it stays writable with what the image has in it, and nothing is copied. The path
  * is the image's: resolved inside the root only (CVE-2022-23648). */
-static struct err *image_volumes(struct rpc *r, const struct image_config *image,
+static struct err *image_volumes(struct rpc *r, const struct container *c, const struct image_config *image,
 				 const Runtime__V1__ContainerConfig *config, int root, const char *root_path,
-				 bool readonly, struct spec_input *in)
+				 struct spec_input *in)
 {
 	static const char *const options[] = { "bind", "rw", NULL };
+	bool readonly = config->linux->security_context->readonly_rootfs;
 	struct spec_mount *list;
+	uint32_t uid, gid;
 	size_t n = 0;
+
+	userns_root(c->pod, &uid, &gid);
 
 	while (image->volumes[n])
 		n++;
@@ -150,7 +167,7 @@ static struct err *image_volumes(struct rpc *r, const struct image_config *image
 
 		if (path[0] != '/' || is_mounted(config, path))
 			continue;
-		TRY_WRAP(path_make_root(root, path, true, &fd), "image's VOLUME");
+		TRY_WRAP(path_make_root_for(root, path, true, uid, gid, &fd), "image's VOLUME");
 		if (!readonly)
 			continue;
 		ssize_t len = readlink(path_of_fd(fd, link), real, sizeof(real) - 1);
@@ -168,7 +185,7 @@ static struct err *image_volumes(struct rpc *r, const struct image_config *image
 
 /* ---- namespaces, profile ------------------------------------------------------------------------ */
 
-/* Network and IPC are the pod's, whatever the container's own options say; and in a pod that shares no PID namespace
+/* Network, IPC and users are the pod's, whatever the container's own options say; and in a pod that shares no PID namespace
  * "the pod's" is the container's own: as with the other runtimes. */
 static void follow_pod(struct rpc *r, const struct container *c, Runtime__V1__ContainerConfig *config)
 {
@@ -183,6 +200,7 @@ static void follow_pod(struct rpc *r, const struct container *c, Runtime__V1__Co
 
 	ns->network = pod_namespace_options(c->pod)->network;
 	ns->ipc = pod_namespace_options(c->pod)->ipc;
+	ns->userns_options = userns_wanted(c->pod) ? pod_namespace_options(c->pod)->userns_options : NULL;
 	if (ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD && !c->pod->ns_pid)
 		ns->pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
 	config->linux = arena_memdup(&r->arena, l, sizeof(*l));
@@ -302,8 +320,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 
 	TRY(pid_namespace(r, c, config.linux->security_context->namespace_options, &in.ns_pid));
 	TRY(seccomp_profile(r, c, &in.seccomp_profile));
-	TRY(image_volumes(r, &ic, &config, root, root_path,
-			   config.linux->security_context->readonly_rootfs, &in));
-	TRY(devices_collect(&r->arena, &config, &in));
+	TRY(image_volumes(r, c, &ic, &config, root, root_path, &in));
+	TRY(devices_collect(&r->arena, &s->config, c->pod, &config, &in));
 	return err_wrap(spec_build(&in, ret_spec), "runtime spec");
 }

@@ -1,6 +1,7 @@
 #include "cri/devices.h"
 
 #include "base/str.h"
+#include "cri/userns.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,16 +15,44 @@
 
 struct found {
 	struct arena *a;
+	const struct pod *pod;
 	struct spec_device *list;
 	size_t n;
 	const char *access;
+	bool listed;                           /* by the kubelet */
+	const Runtime__V1__LinuxContainerSecurityContext *owner;   /* NULL: as on the node */
 };
+
+static bool in_range(const Runtime__V1__Int64Value *v)
+{
+	return v && v->value >= 0 && v->value < UINT32_MAX;
+}
+
+/* See devices_collect(). False: not for this container. */
+static bool set_owner(const struct found *f, struct spec_device *d)
+{
+	uint32_t others = d->mode & 07;
+
+	if (f->owner && in_range(f->owner->run_as_user))
+		d->uid = (uint32_t)f->owner->run_as_user->value;
+	if (f->owner && in_range(f->owner->run_as_group))
+		d->gid = (uint32_t)f->owner->run_as_group->value;
+	if (!userns_wanted(f->pod))
+		return true;
+	if (f->listed) {
+		userns_clip(f->pod, &d->uid, &d->gid);
+		return true;
+	}
+	d->mode = others * 0111;
+	d->uid = d->gid = 0;
+	return others;
+}
 
 static struct err *add(struct found *f, const char *path, const struct stat *st)
 {
 	if (f->n == DEVICES_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d devices", DEVICES_MAX);
-	f->list[f->n++] = (struct spec_device){
+	f->list[f->n] = (struct spec_device){
 		.path = arena_strdup(f->a, path),
 		.type = S_ISBLK(st->st_mode) ? 'b' : 'c',
 		.major = (int64_t)major(st->st_rdev),
@@ -33,6 +62,7 @@ static struct err *add(struct found *f, const char *path, const struct stat *st)
 		.gid = st->st_gid,
 		.access = f->access,
 	};
+	f->n += set_owner(f, &f->list[f->n]);
 	return NULL;
 }
 
@@ -95,17 +125,21 @@ static struct err *add_listed(struct found *f, const Runtime__V1__Device *d)
 	return add(f, d->container_path, &st);
 }
 
-struct err *devices_collect(struct arena *a, const Runtime__V1__ContainerConfig *config, struct spec_input *in)
+struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
+			    const Runtime__V1__ContainerConfig *config, struct spec_input *in)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *sc = config->linux ? config->linux->security_context : NULL;
-	struct found f = { .a = a, .access = "rwm" };
-	bool privileged = sc && sc->privileged;
+	struct found f = { .a = a, .pod = p, .access = "rwm" };
+	bool all = sc && sc->privileged && !settings->privileged_without_host_devices;
 
-	if (!privileged && config->n_devices == 0)
+	in->only_listed_devices = settings->privileged_without_host_devices;
+	if (!all && config->n_devices == 0)
 		return NULL;
 	f.list = arena_calloc(a, DEVICES_MAX, sizeof(*f.list));
-	if (privileged)
+	if (all)
 		TRY(walk(&f, "/dev", "/dev", 0));
+	f.listed = true;
+	f.owner = settings->device_ownership_from_security_context ? sc : NULL;
 	for (size_t i = 0; i < config->n_devices; i++)
 		TRY(add_listed(&f, config->devices[i]));
 	in->devices = f.list;

@@ -2,12 +2,19 @@
 #ifndef CRISP_DEVICES_H
 #define CRISP_DEVICES_H
 
+#include "cri/config.h"
 #include "spec/spec.h"
+#include "store/pods.h"
 
 #define DEVICES_MAX 4096    /* of one container */
 
-/* Fills in->devices: for a privileged container everything below /dev, else what the kubelet lists. A host path may
- * be a link or a directory of devices. */
-struct err *devices_collect(struct arena *a, const Runtime__V1__ContainerConfig *config, struct spec_input *in) _must_check_;
+/* Fills in->devices: what the kubelet lists, whose host path may be a link or a directory of devices, and for a
+ * privileged container everything below /dev.
+ *
+ * Owner and mode are the node's, for listed ones those of the security context if the configuration says so. In a pod
+ * with a user namespace listed ones keep the numbers, which are then the container's users; of the others a
+ * privileged container gets what everybody on the node may open, with just that access: it is nobody there. */
+struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
+			    const Runtime__V1__ContainerConfig *config, struct spec_input *in) _must_check_;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cri/security.h"
+#include "cri/userns.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 
@@ -60,13 +61,17 @@ static void make_hosts(const struct pod *p, struct buf *b)
 		buf_printf(b, "%s\t%s\n", p->ips.items[i], hostname);
 }
 
-/* Containers get it as it is, so with their label. */
-static struct err *put_file(int dir, const char *name, const struct buf *b, const char *label)
+/* Containers get it as it is, so with their label, and their root owns it, whoever that is on the node. */
+static struct err *put_file(const struct pod *p, int dir, const char *name, const struct buf *b, const char *label)
 {
 	char link[PATH_FD_MAX];
+	uint32_t uid, gid;
 	_close_ int fd = -1;
 
 	TRY(file_replace_at(dir, name, buf_text(b), b->len, 0644, false));
+	userns_root(p, &uid, &gid);
+	if ((uid || gid) && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(errno, "owner of %s", name);
 	if (!label)
 		return NULL;
 	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -75,13 +80,18 @@ static struct err *put_file(int dir, const char *name, const struct buf *b, cons
 	return NULL;
 }
 
-static struct err *mount_shm(struct serve *s, const char *path, const char *label)
+static struct err *mount_shm(struct serve *s, const struct pod *p, const char *path, const char *label)
 {
-	char size[32];
+	char size[32], owner[16], group[16];
+	uint32_t uid, gid;
 
+	userns_root(p, &uid, &gid);
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)s->config.shm_size);
+	snprintf(owner, sizeof(owner), "%u", uid);
+	snprintf(group, sizeof(group), "%u", gid);
 	const struct mount_option options[] = {
-		{ "source", "shm" }, { "mode", "1777" }, { "size", size }, { "context", label },
+		{ "source", "shm" }, { "mode", "1777" }, { "size", size }, { "uid", owner }, { "gid", group },
+		{ "context", label },
 	};
 	_close_ int fd = -1;
 
@@ -104,12 +114,12 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 		return err_errno(errno, "make directory %s", p->dir);
 	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
 	TRY_WRAP(make_resolv(config->dns_config, &resolv), "resolv.conf");
-	TRY(put_file(dir, PODFILE_RESOLV, &resolv, label));
+	TRY(put_file(p, dir, PODFILE_RESOLV, &resolv, label));
 	if (p->netns_path) {
 		make_hosts(p, &hosts);
 		buf_printf(&hostname, "%s\n", config->hostname ? config->hostname : "");
-		TRY(put_file(dir, PODFILE_HOSTS, &hosts, label));
-		TRY(put_file(dir, PODFILE_HOSTNAME, &hostname, label));
+		TRY(put_file(p, dir, PODFILE_HOSTS, &hosts, label));
+		TRY(put_file(p, dir, PODFILE_HOSTNAME, &hostname, label));
 	}
 	if (pod_namespace_options(p)->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
 		return NULL;
@@ -117,7 +127,7 @@ struct err *podfiles_make(struct serve *s, struct pod *p)
 
 	if (mkdir(shm, 0755) < 0)
 		return err_errno(errno, "make directory %s", shm);
-	return err_wrap(mount_shm(s, shm, label), "pod's /dev/shm");
+	return err_wrap(mount_shm(s, p, shm, label), "pod's /dev/shm");
 }
 
 struct err *podfiles_add_addresses(struct serve *s, struct pod *p)
@@ -131,7 +141,7 @@ struct err *podfiles_add_addresses(struct serve *s, struct pod *p)
 	TRY(security_pod_label(s, &a, p, &label));
 	make_hosts(p, &hosts);
 	TRY(file_open_dir(AT_FDCWD, p->dir, false, 0, &dir));
-	return put_file(dir, PODFILE_HOSTS, &hosts, label);
+	return put_file(p, dir, PODFILE_HOSTS, &hosts, label);
 }
 
 struct err *podfiles_remove(struct serve *s, struct pod *p)

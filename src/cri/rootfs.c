@@ -2,6 +2,7 @@
 #include "cri/serve.h"
 
 #include "base/file.h"
+#include "cri/userns.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 
@@ -12,31 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* Mounts the layers, lowest first as the image lists them, counting each for *c*; the paths in that order. */
-static struct err *use_layers(struct serve *s, struct container *c, const struct image *image, struct strv *ret_paths)
-{
-	for (size_t i = 0; i < image->layers.len; i++) {
-		char *path = NULL;
-
-		TRY(layers_use(s->layers, image->layers.items[i], &path));
-		strv_push(&c->layers, image->layers.items[i]);
-		strv_push_take(ret_paths, path);
-	}
-	return NULL;
-}
-
-/* overlayfs wants the uppermost first. An image without layers is an empty directory: *empty*. */
-static size_t lower_options(const struct strv *paths, const char *empty, struct mount_option *options)
-{
-	size_t n = 0;
-
-	for (size_t i = paths->len; i-- > 0;)
-		options[n++] = (struct mount_option){ "lowerdir+", paths->items[i] };
-	if (n == 0)
-		options[n++] = (struct mount_option){ "lowerdir+", empty };
-	return n;
-}
+#include <sys/xattr.h>
 
 static struct err *make_dir(const char *path, mode_t mode)
 {
@@ -45,55 +22,10 @@ static struct err *make_dir(const char *path, mode_t mode)
 	return NULL;
 }
 
-/* The root directory of the image decides over the mode of "/"; overlayfs takes it from the upper one. */
-static struct err *copy_root_mode(const char *lower, const char *upper)
-{
-	struct stat st;
-
-	if (stat(lower, &st) < 0)
-		return err_errno(errno, "stat %s", lower);
-	if (lchown(upper, st.st_uid, st.st_gid) < 0 || chmod(upper, st.st_mode & 07777) < 0)
-		return err_errno(errno, "owner and mode of %s", upper);
-	return NULL;
-}
-
 static struct err *attach(int mnt, char *path)
 {
 	TRY(make_dir(path, 0700));
 	return mount_attach_at(mnt, path);
-}
-
-struct err *rootfs_mount(struct serve *s, struct container *c, const struct image *image)
-{
-	_strv_ struct strv paths = { 0 };
-	_free_ char *upper = container_root_path(s, c->o.id, "upper");
-	_free_ char *work = container_root_path(s, c->o.id, "work");
-	_free_ char *empty = container_state_path(s, c->o.id, "empty");
-	_free_ char *target = container_state_path(s, c->o.id, "rootfs");
-	_close_ int mnt = -1;
-
-	TRY(use_layers(s, c, image, &paths));
-	TRY(make_dir(upper, 0755));
-	TRY(make_dir(work, 0700));
-	if (paths.len == 0)
-		TRY(make_dir(empty, 0755));
-	else
-		TRY(copy_root_mode(paths.items[paths.len - 1], upper));
-	struct mount_option *options = base_calloc(paths.len + 8, sizeof(*options));
-	size_t n = 0;
-
-	options[n++] = (struct mount_option){ "source", "overlay" };
-	if (c->selinux_mount)
-		options[n++] = (struct mount_option){ "context", c->selinux_mount };
-	n += lower_options(&paths, empty, options + n);
-	options[n++] = (struct mount_option){ "upperdir", upper };
-	options[n++] = (struct mount_option){ "workdir", work };
-	/* A container does not outlive a boot, so its writes need not survive a power cut: no syncs. */
-	options[n++] = (struct mount_option){ "volatile", NULL };
-	struct err *e = mount_new("overlay", options, n, 0, &mnt);
-
-	free(options);
-	return e ? e : attach(mnt, target);
 }
 
 static void detach_all(const char *dir)
@@ -112,13 +44,149 @@ static void detach_all(const char *dir)
 	closedir(d);
 }
 
+/* ---- layers ------------------------------------------------------------------------------------- */
+
+/* An image's layers as overlayfs is to see them, uppermost first. In a pod with a user namespace they are clones with
+ * their owners mapped: overlayfs itself cannot be an idmapped mount, its layers can. 6.12 takes layers by path, so the
+ * clones are attached in *dir* until overlayfs has made clones of its own of them. */
+struct lowers {
+	struct strv paths;
+	char *dir;
+};
+
+static void lowers_done(struct lowers *l)
+{
+	if (l->dir) {
+		detach_all(l->dir);
+		err_ignore(file_remove_tree(AT_FDCWD, l->dir));
+	}
+	free(l->dir);
+	strv_done(&l->paths);
+}
+#define _lowers_ _cleanup_(lowers_done)
+
+/* `.wh..wh..opq` at the top of a layer. overlayfs merges the layers' roots without looking for it. */
+static bool hides_all_below(const char *layer)
+{
+	char value;
+
+	return lgetxattr(layer, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+static struct err *map_owners(struct lowers *l, size_t i, int userns)
+{
+	_free_ char *path = base_printf("%s/%zu", l->dir, i);
+	_close_ int mnt = -1;
+
+	TRY(mount_clone(AT_FDCWD, l->paths.items[i], false, &mnt));
+	TRY_WRAP(mount_idmap(mnt, false, userns), "map the layer's owners");
+	TRY(attach(mnt, path));
+	free(l->paths.items[i]);
+	l->paths.items[i] = TAKE(path);
+	return NULL;
+}
+
+/* Mounts what of the layers is to be seen, and counts each for *c*. */
+static struct err *use_layers(struct serve *s, struct container *c, const struct image *image, struct lowers *ret)
+{
+	_close_ int userns = -1;
+
+	TRY(userns_open(c->pod, &userns));
+	for (size_t i = image->layers.len; i-- > 0;) {
+		char *path = NULL;
+
+		TRY(layers_use(s->layers, image->layers.items[i], &path));
+		strv_push(&c->layers, image->layers.items[i]);
+		strv_push_take(&ret->paths, path);
+		if (hides_all_below(path))
+			break;
+	}
+	if (userns < 0 || !ret->paths.len)
+		return NULL;
+	ret->dir = container_state_path(s, c->o.id, "lower");
+	TRY(make_dir(ret->dir, 0700));
+	for (size_t i = 0; i < ret->paths.len; i++)
+		TRY(map_owners(ret, i, userns));
+	return NULL;
+}
+
+/* An image without layers is an empty directory: *empty*. */
+static size_t lower_options(const struct lowers *l, const char *empty, struct mount_option *options)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->paths.len; i++)
+		options[n++] = (struct mount_option){ "lowerdir+", l->paths.items[i] };
+	if (n == 0)
+		options[n++] = (struct mount_option){ "lowerdir+", empty };
+	return n;
+}
+
+/* ---- the root ----------------------------------------------------------------------------------- */
+
+/* The root directory of the image decides over the mode of "/"; overlayfs takes it from the upper one. */
+static struct err *copy_root_mode(const char *lower, const char *upper)
+{
+	struct stat st;
+
+	if (stat(lower, &st) < 0)
+		return err_errno(errno, "stat %s", lower);
+	if (lchown(upper, st.st_uid, st.st_gid) < 0 || chmod(upper, st.st_mode & 07777) < 0)
+		return err_errno(errno, "owner and mode of %s", upper);
+	return NULL;
+}
+
+/* The upper directory is the container's root's, and has the mode of the image's. */
+static struct err *make_upper(const struct container *c, const struct lowers *l, const char *upper, const char *empty)
+{
+	uint32_t uid, gid;
+
+	TRY(make_dir(upper, 0755));
+	if (l->paths.len)
+		return copy_root_mode(l->paths.items[0], upper);
+	TRY(make_dir(empty, 0755));
+	userns_root(c->pod, &uid, &gid);
+	return (uid || gid) && lchown(upper, uid, gid) < 0 ? err_errno(errno, "owner of %s", upper) : NULL;
+}
+
+struct err *rootfs_mount(struct serve *s, struct container *c, const struct image *image)
+{
+	_lowers_ struct lowers lowers = { 0 };
+	_free_ char *upper = container_root_path(s, c->o.id, "upper");
+	_free_ char *work = container_root_path(s, c->o.id, "work");
+	_free_ char *empty = container_state_path(s, c->o.id, "empty");
+	_free_ char *target = container_state_path(s, c->o.id, "rootfs");
+	_close_ int mnt = -1;
+
+	TRY(use_layers(s, c, image, &lowers));
+	TRY(make_upper(c, &lowers, upper, empty));
+	TRY(make_dir(work, 0700));
+	struct mount_option *options = base_calloc(lowers.paths.len + 8, sizeof(*options));
+	size_t n = 0;
+
+	options[n++] = (struct mount_option){ "source", "overlay" };
+	if (c->selinux_mount)
+		options[n++] = (struct mount_option){ "context", c->selinux_mount };
+	n += lower_options(&lowers, empty, options + n);
+	options[n++] = (struct mount_option){ "upperdir", upper };
+	options[n++] = (struct mount_option){ "workdir", work };
+	/* A container does not outlive a boot, so its writes need not survive a power cut: no syncs. */
+	options[n++] = (struct mount_option){ "volatile", NULL };
+	struct err *e = mount_new("overlay", options, n, 0, &mnt);
+
+	free(options);
+	return e ? e : attach(mnt, target);
+}
+
 void rootfs_unmount_below(const char *container_state_dir)
 {
 	_free_ char *root = base_printf("%s/rootfs", container_state_dir);
 	_free_ char *volumes = base_printf("%s/volumes", container_state_dir);
+	_free_ char *lower = base_printf("%s/lower", container_state_dir);
 
 	err_ignore(mount_detach(root));
 	detach_all(volumes);
+	detach_all(lower);
 }
 
 void rootfs_unmount(struct serve *s, struct container *c)
@@ -130,20 +198,20 @@ void rootfs_unmount(struct serve *s, struct container *c)
 
 /* A read-only view of the image: its one layer itself, or an overlay without an upper directory. With an SELinux
  * *label* it is an overlay in any case: the layer's mount is shared; one of a single layer needs *empty* beside it. */
-static struct err *mount_view(const struct strv *paths, const char *label, const char *empty, int *ret_fd)
+static struct err *mount_view(const struct lowers *l, const char *label, const char *empty, int *ret_fd)
 {
-	if (paths->len == 1 && !label) {
-		TRY(mount_clone(AT_FDCWD, paths->items[0], false, ret_fd));
+	if (l->paths.len == 1 && !label) {
+		TRY(mount_clone(AT_FDCWD, l->paths.items[0], false, ret_fd));
 		return mount_set(*ret_fd, false, MOUNT_ATTR_RDONLY, 0, 0);
 	}
-	struct mount_option *options = base_calloc(paths->len + 4, sizeof(*options));
+	struct mount_option *options = base_calloc(l->paths.len + 4, sizeof(*options));
 	size_t n = 0;
 
 	options[n++] = (struct mount_option){ "source", "overlay" };
-	n += lower_options(paths, NULL, options + n);
+	n += lower_options(l, NULL, options + n);
 	if (label)
 		options[n++] = (struct mount_option){ "context", label };
-	if (label && paths->len == 1)
+	if (label && l->paths.len == 1)
 		options[n++] = (struct mount_option){ "lowerdir+", empty };
 	struct err *e = mount_new("overlay", options, n, MOUNT_ATTR_RDONLY, ret_fd);
 
@@ -175,7 +243,7 @@ static struct err *resolve_sub_path(const char *root, const char *sub_path, char
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path)
 {
-	_strv_ struct strv paths = { 0 };
+	_lowers_ struct lowers lowers = { 0 };
 	char name[32];
 	_free_ char *volumes = container_state_path(s, c->o.id, "volumes");
 	_close_ int mnt = -1;
@@ -184,14 +252,14 @@ struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n,
 	_free_ char *target = base_printf("%s/%s", volumes, name);
 
 	TRY(make_dir(volumes, 0700));
-	TRY(use_layers(s, c, image, &paths));
-	if (paths.len == 0)
+	TRY(use_layers(s, c, image, &lowers));
+	if (lowers.paths.len == 0)
 		return err_new(ERR_INVALID, "image volume: the image has no layers");
 	_free_ char *empty = container_state_path(s, c->o.id, "empty");
 
 	if (c->selinux_mount)
 		TRY(make_dir(empty, 0755));
-	TRY(mount_view(&paths, c->selinux_mount, empty, &mnt));
+	TRY(mount_view(&lowers, c->selinux_mount, empty, &mnt));
 	TRY(attach(mnt, target));
 	if (!str_empty(sub_path))
 		return resolve_sub_path(target, sub_path, ret_path);

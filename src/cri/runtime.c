@@ -63,7 +63,7 @@ static void add_handlers(struct rpc *r, Runtime__V1__StatusResponse *out)
 		list[i]->features = RPC_NEW(r, Runtime__V1__RuntimeHandlerFeatures,
 					    runtime__v1__runtime_handler_features__init);
 		list[i]->features->recursive_read_only_mounts = true;
-		list[i]->features->user_namespaces = false;
+		list[i]->features->user_namespaces = true;
 	}
 	out->runtime_handlers = list;
 	out->n_runtime_handlers = ARRAY_LEN(names);
@@ -84,6 +84,8 @@ struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 	add_handlers(r, out);
 	out->features = RPC_NEW(r, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features__init);
 	out->features->supplemental_groups_policy = true;
+	out->features->user_namespaces_host_network = true;
+	out->features->mount_options = true;
 	if (in->verbose)
 		add_info(r, out);
 	return NULL;

@@ -7,6 +7,7 @@
 #include "cri/podfiles.h"
 #include "cri/security.h"
 #include "cri/steps.h"
+#include "cri/userns.h"
 #include "pod/client.h"
 
 #include <errno.h>
@@ -76,6 +77,9 @@ static struct err *check_sysctls(const Runtime__V1__LinuxPodSandboxConfig *l)
 
 static struct err *check_config(const Runtime__V1__PodSandboxConfig *config)
 {
+	const Runtime__V1__LinuxPodSandboxConfig *l = config->linux;
+
+	TRY(userns_check(l && l->security_context ? l->security_context->namespace_options : NULL));
 	TRY(check_hostname(config->hostname));
 	TRY(check_log_directory(config->log_directory));
 	return check_sysctls(config->linux);
@@ -91,21 +95,22 @@ static struct err *keep_request(struct rpc *r, struct pod *p)
 	return NULL;
 }
 
-/* In a network of its own a pod may bind any port and ping, whatever its user: as with the other runtimes. */
-static const struct pod_sysctl default_sysctls[] = {
-	{ "net.ipv4.ip_unprivileged_port_start", "0" },
-	{ "net.ipv4.ping_group_range", "0 2147483647" },
-};
-
+/* In a network of its own a pod may bind any port and ping, whatever its user: as with the other runtimes. The kernel
+ * takes only groups that are mapped. */
 static void collect_sysctls(struct rpc *r, const struct pod *p, struct pod_start *start)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
 	size_t asked = l ? l->n_sysctls : 0, n = 0;
-	struct pod_sysctl *list = RPC_ARRAY(r, asked + ARRAY_LEN(default_sysctls), struct pod_sysctl);
+	const char *groups = arena_printf(&r->arena, "0 %u", userns_last_group(p));
+	const struct pod_sysctl defaults[] = {
+		{ "net.ipv4.ip_unprivileged_port_start", "0" },
+		{ "net.ipv4.ping_group_range", groups },
+	};
+	struct pod_sysctl *list = RPC_ARRAY(r, asked + ARRAY_LEN(defaults), struct pod_sysctl);
 
 	/* The kubelet's come later and win. */
-	for (size_t i = 0; start->new_net && i < ARRAY_LEN(default_sysctls); i++)
-		list[n++] = default_sysctls[i];
+	for (size_t i = 0; start->new_net && i < ARRAY_LEN(defaults); i++)
+		list[n++] = defaults[i];
 	for (size_t i = 0; i < asked; i++)
 		list[n++] = (struct pod_sysctl){ l->sysctls[i]->key, l->sysctls[i]->value };
 	start->sysctls = list;
@@ -128,8 +133,7 @@ static struct err *start_monitor(struct rpc *r, struct pod *p)
 		.cgroup = r->serve->config.monitor_cgroup,
 	};
 
-	if (ns->userns_options && ns->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__POD)
-		return err_new(ERR_UNIMPLEMENTED, "user namespaces are not offered by this version of crisp");
+	userns_maps(&r->arena, p, &start);
 	collect_sysctls(r, p, &start);
 	if (start.share_pid)
 		start.pod_cgroup = arena_printf(&r->arena, "%s/%s", p->cgroup_parent, p->o.id);

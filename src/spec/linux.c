@@ -84,8 +84,8 @@ static struct err *put_namespaces(struct build *b, yyjson_mut_val *linux_obj)
 	yyjson_mut_val *arr = json_put_arr(b->doc, linux_obj, "namespaces");
 
 	put_namespace(b, arr, "mount", NULL);
-	/* A privileged container manages the node's cgroups, so it sees them. */
-	if (!b->sc->privileged)
+	/* A privileged container manages the node's cgroups, so it sees them; in a user namespace it has no right to them. */
+	if (!b->sc->privileged || b->in->ns_user)
 		put_namespace(b, arr, "cgroup", NULL);
 	TRY(put_user_namespace(b, linux_obj, arr));
 	TRY(put_pid_namespace(b, arr));
@@ -153,9 +153,10 @@ static void put_rule(struct build *b, yyjson_mut_val *arr, bool allow, const str
 static void put_device_rules(struct build *b, yyjson_mut_val *resources)
 {
 	yyjson_mut_val *arr = json_put_arr(b->doc, resources, "devices");
+	bool all = b->sc->privileged && !b->in->only_listed_devices;
 
-	put_rule(b, arr, b->sc->privileged, NULL);
-	for (size_t i = 0; !b->sc->privileged && i < b->in->n_devices; i++)
+	put_rule(b, arr, all, NULL);
+	for (size_t i = 0; !all && i < b->in->n_devices; i++)
 		put_rule(b, arr, true, &b->in->devices[i]);
 }
 

@@ -51,6 +51,7 @@ struct spec_input {
 	const char *const *default_caps;    /* NULL: the built-in list */
 	const struct spec_device *devices;  /* those of CRI, resolved; privileged: every device of the node */
 	size_t n_devices;
+	bool only_listed_devices;           /* also for a privileged container */
 };
 
 /* config.json's text. ERR_INVALID says which field is wrong and why. */

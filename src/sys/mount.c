@@ -91,26 +91,27 @@ struct err *mount_attach_at(int mount_fd, const char *path)
 	return NULL;
 }
 
-static struct err *set_attr(int mount_fd, bool recursive, const struct mount_attr *attr)
+static long set_attr(int mount_fd, bool recursive, const struct mount_attr *attr)
 {
-	if (syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), attr,
-		    sizeof(*attr)) < 0)
-		return err_errno(errno, "mount_setattr");
-	return NULL;
+	return syscall(SYS_mount_setattr, mount_fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), attr, sizeof(*attr));
 }
 
 struct err *mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation)
 {
 	struct mount_attr attr = { .attr_set = set, .attr_clr = clear, .propagation = propagation };
 
-	return set_attr(mount_fd, recursive, &attr);
+	return set_attr(mount_fd, recursive, &attr) < 0 ? err_errno(errno, "mount_setattr") : NULL;
 }
 
 struct err *mount_idmap(int mount_fd, bool recursive, int userns_fd)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
 
-	return err_wrap(set_attr(mount_fd, recursive, &attr), "idmapped mount");
+	if (set_attr(mount_fd, recursive, &attr) == 0)
+		return NULL;
+	if (errno == EINVAL)
+		return err_new(ERR_UNIMPLEMENTED, "idmapped mount: the kernel cannot do that for this file system");
+	return err_errno(errno, "idmapped mount");
 }
 
 struct err *mount_detach(const char *path)

@@ -29,7 +29,8 @@ struct err *mount_attach_at(int mount_fd, const char *path) _must_check_;
 /* mount_setattr(2) on a mount descriptor; *propagation* MS_PRIVATE, MS_SLAVE, MS_SHARED or 0. */
 struct err *mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
 		      uint64_t propagation) _must_check_;
-/* MOUNT_ATTR_IDMAP with the mappings of user namespace *userns_fd*. Detached mounts only. */
+/* MOUNT_ATTR_IDMAP with the mappings of user namespace *userns_fd*. Detached mounts only. ERR_UNIMPLEMENTED: not with this
+ * file system. */
 struct err *mount_idmap(int mount_fd, bool recursive, int userns_fd) _must_check_;
 
 /* umount2(MNT_DETACH|UMOUNT_NOFOLLOW); not mounted or missing is success. */

@@ -46,29 +46,42 @@ struct err *path_open_beneath(int dirfd, const char *path, int flags, mode_t mod
 	return NULL;
 }
 
+struct make {
+	int rootfd;
+	uint32_t uid, gid;   /* of what is made; 0: whoever makes it */
+};
+
 /* Opens what of *prefix* exists; the rest is made component by component relative to descriptors,
  * each looked up again with the root policy, so that a link put in between cannot lead outside. */
-static struct err *make_component(int rootfd, const char *prefix, const char *parent, const char *name,
+static struct err *make_component(const struct make *m, const char *prefix, const char *parent, const char *name,
 				  bool dir, int *ret_fd)
 {
-	_close_ int parent_fd = -1;
+	_close_ int parent_fd = -1, fd = -1;
+	bool made;
 
-	TRY(path_open_root(rootfd, parent, O_PATH | O_DIRECTORY, &parent_fd));
+	TRY(path_open_root(m->rootfd, parent, O_PATH | O_DIRECTORY, &parent_fd));
 	if (dir) {
-		if (mkdirat(parent_fd, name, 0755) < 0 && errno != EEXIST)
-			return err_errno(errno, "make directory %s", prefix);
+		made = mkdirat(parent_fd, name, 0755) == 0;
 	} else {
-		_close_ int fd = openat(parent_fd, name,
-					O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDONLY, 0644);
-
-		if (fd < 0 && errno != EEXIST)
-			return err_errno(errno, "make file %s", prefix);
+		fd = openat(parent_fd, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDONLY, 0644);
+		made = fd >= 0;
 	}
-	return path_open_root(rootfd, prefix, O_PATH, ret_fd);
+	if (!made && errno != EEXIST)
+		return err_errno(errno, "make %s %s", dir ? "directory" : "file", prefix);
+	if (made && (m->uid || m->gid) && fchownat(parent_fd, name, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(errno, "owner of %s", prefix);
+	return path_open_root(m->rootfd, prefix, O_PATH, ret_fd);
 }
 
 struct err *path_make_root(int rootfd, const char *path, bool dir, int *ret_fd)
 {
+	return path_make_root_for(rootfd, path, dir, 0, 0, ret_fd);
+}
+
+struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t uid, uint32_t gid, int *ret_fd)
+{
+	const struct make m = { rootfd, uid, gid };
+
 	if (strlen(path) >= 4096)
 		return err_new(ERR_INVALID, "path of %zu bytes is too long", strlen(path));
 	struct err *e = path_open_root(rootfd, path, O_PATH, ret_fd);
@@ -105,7 +118,7 @@ struct err *path_make_root(int rootfd, const char *path, bool dir, int *ret_fd)
 				free(parent);
 				parent = base_strdup(".");
 			}
-			e = make_component(rootfd, prefix, parent, base, dir || !last, &fd);
+			e = make_component(&m, prefix, parent, base, dir || !last, &fd);
 		}
 		if (e)
 			return e;

@@ -17,6 +17,9 @@ struct err *path_open_beneath(int dirfd, const char *path, int flags, mode_t mod
  * !*dir*, an empty regular file at the end. Races with a hostile tree end in an error, not outside. */
 struct err *path_make_root(int rootfd, const char *path, bool dir, int *ret_fd) _must_check_;
 
+/* The same; what is made belongs to *uid* and *gid*. */
+struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t uid, uint32_t gid, int *ret_fd) _must_check_;
+
 /* A regular file inside the root, whole, bounded (rules R1, R5): not a FIFO, not a device. */
 struct buf;
 struct err *path_read_root(int rootfd, const char *path, size_t max, struct buf *ret_buf) _must_check_;

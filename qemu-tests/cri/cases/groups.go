@@ -14,6 +14,7 @@ func Groups() []suite.Group {
 		{Name: "security", Cases: securityCases},
 		{Name: "apparmor", Cases: apparmorCases},
 		{Name: "mounts", Cases: mountCases},
+		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},

@@ -22,6 +22,7 @@ var survivalCases = []suite.Case{
 	{Name: "exits-meanwhile", Run: surviveExits, KillServe: true, Scale: 2},
 	{Name: "oom-meanwhile", Run: surviveOOM, KillServe: true, Scale: 2},
 	{Name: "exec-and-attach-afterwards", Run: surviveExec, KillServe: true, Scale: 2},
+	{Name: "users-of-its-own-afterwards", Run: usernsSurvives, CrispOnly: newer, KillServe: true, Scale: 2},
 	{Name: "stop-afterwards", Run: surviveStop, KillServe: true, Scale: 2},
 	{Name: "log-reopened-afterwards", Run: surviveReopen, KillServe: true, Scale: 2},
 	{Name: "states-are-kept", Run: surviveStates, KillServe: true, Scale: 2},

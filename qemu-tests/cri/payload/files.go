@@ -257,3 +257,11 @@ func mknod(args []string) int {
 	}
 	return 0
 }
+
+// chown PATH UID GID
+func chown(args []string) int {
+	if err := unix.Lchown(args[0], number(args, 1, 0), number(args, 2, 0)); err != nil {
+		return fail("chown: %v", err)
+	}
+	return 0
+}
