@@ -83,6 +83,8 @@ static struct err *resolve_host_path(struct rpc *r, const char *path, char **ret
 {
 	char real[PATH_MAX];
 
+	if (!*path)
+		return err_new(ERR_INVALID, "mount: neither a host path nor an image");
 	if (path[0] != '/')
 		return err_new(ERR_INVALID, "mount: host path \"%s\" is not absolute", path);
 	if (!realpath(path, real)) {

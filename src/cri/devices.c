@@ -18,6 +18,8 @@ struct found {
 	const struct pod *pod;
 	struct spec_device *list;
 	size_t n;
+	struct spec_mount *binds;
+	size_t n_binds;
 	const char *access;
 	bool listed;                           /* by the kubelet */
 	const Runtime__V1__LinuxContainerSecurityContext *owner;   /* NULL: as on the node */
@@ -28,30 +30,40 @@ static bool in_range(const Runtime__V1__Int64Value *v)
 	return v && v->value >= 0 && v->value < UINT32_MAX;
 }
 
-/* See devices_collect(). False: not for this container. */
-static bool set_owner(const struct found *f, struct spec_device *d)
+static void set_owner(const struct found *f, struct spec_device *d)
 {
-	uint32_t others = d->mode & 07;
-
 	if (f->owner && in_range(f->owner->run_as_user))
 		d->uid = (uint32_t)f->owner->run_as_user->value;
 	if (f->owner && in_range(f->owner->run_as_group))
 		d->gid = (uint32_t)f->owner->run_as_group->value;
-	if (!userns_wanted(f->pod))
-		return true;
-	if (f->listed) {
-		userns_clip(f->pod, &d->uid, &d->gid);
-		return true;
-	}
-	d->mode = others * 0111;
-	d->uid = d->gid = 0;
-	return others;
+	userns_clip(f->pod, &d->uid, &d->gid);
 }
 
-static struct err *add(struct found *f, const char *path, const struct stat *st)
+/* The node's own file, whose owner is nobody in there: a node that belonged to the container's root would be open to
+ * it whatever its mode. */
+static void add_bind(struct found *f, const char *host, const char *path)
 {
-	if (f->n == DEVICES_MAX)
+	static const char *const options[] = { "bind", "rprivate", "nosuid", "noexec", NULL };
+	static const char *const made_anyway[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
+						   "/dev/tty", "/dev/ptmx" };
+
+	for (size_t i = 0; i < ARRAY_LEN(made_anyway); i++)
+		if (!strcmp(path, made_anyway[i]))
+			return;
+	f->binds[f->n_binds++] = (struct spec_mount){
+		.destination = arena_strdup(f->a, path), .source = arena_strdup(f->a, host), .type = "bind", .options = options,
+	};
+}
+
+static struct err *add(struct found *f, const char *host, const char *path, const struct stat *st)
+{
+	if (f->n + f->n_binds == DEVICES_MAX)
 		return err_new(ERR_EXHAUSTED, "more than %d devices", DEVICES_MAX);
+	if (userns_wanted(f->pod) && !f->listed) {
+		if (st->st_mode & 06)
+			add_bind(f, host, path);
+		return NULL;
+	}
 	f->list[f->n] = (struct spec_device){
 		.path = arena_strdup(f->a, path),
 		.type = S_ISBLK(st->st_mode) ? 'b' : 'c',
@@ -62,8 +74,21 @@ static struct err *add(struct found *f, const char *path, const struct stat *st)
 		.gid = st->st_gid,
 		.access = f->access,
 	};
-	f->n += set_owner(f, &f->list[f->n]);
+	set_owner(f, &f->list[f->n++]);
 	return NULL;
+}
+
+/* After the mounts that are there already. */
+static void put_binds(const struct found *f, struct spec_input *in)
+{
+	struct spec_mount *all = arena_calloc(f->a, in->n_mounts + f->n_binds + 1, sizeof(*all));
+
+	for (size_t i = 0; i < in->n_mounts; i++)
+		all[i] = in->mounts[i];
+	for (size_t i = 0; i < f->n_binds; i++)
+		all[in->n_mounts + i] = f->binds[i];
+	in->mounts = all;
+	in->n_mounts += f->n_binds;
 }
 
 /* What a container has its own of. */
@@ -98,7 +123,7 @@ static struct err *walk(struct found *f, const char *from, const char *to, unsig
 		_free_ char *sub_to = base_printf("%s/%s", to, ent->d_name);
 
 		if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-			e = add(f, sub_to, &st);
+			e = add(f, sub_from, sub_to, &st);
 		else if (S_ISDIR(st.st_mode) && depth < DEVICES_DEPTH_MAX)
 			e = walk(f, sub_from, sub_to, depth + 1);
 	}
@@ -122,7 +147,7 @@ static struct err *add_listed(struct found *f, const Runtime__V1__Device *d)
 		return walk(f, real, d->container_path, 1);
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_new(ERR_INVALID, "device %s is not a device node", d->host_path);
-	return add(f, d->container_path, &st);
+	return add(f, real, d->container_path, &st);
 }
 
 struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
@@ -136,6 +161,7 @@ struct err *devices_collect(struct arena *a, const struct config *settings, cons
 	if (!all && config->n_devices == 0)
 		return NULL;
 	f.list = arena_calloc(a, DEVICES_MAX, sizeof(*f.list));
+	f.binds = arena_calloc(a, all ? DEVICES_MAX : 1, sizeof(*f.binds));
 	if (all)
 		TRY(walk(&f, "/dev", "/dev", 0));
 	f.listed = true;
@@ -144,5 +170,6 @@ struct err *devices_collect(struct arena *a, const struct config *settings, cons
 		TRY(add_listed(&f, config->devices[i]));
 	in->devices = f.list;
 	in->n_devices = f.n;
+	put_binds(&f, in);
 	return NULL;
 }

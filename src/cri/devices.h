@@ -12,8 +12,8 @@
  * privileged container everything below /dev.
  *
  * Owner and mode are the node's, for listed ones those of the security context if the configuration says so. In a pod
- * with a user namespace listed ones keep the numbers, which are then the container's users; of the others a
- * privileged container gets what everybody on the node may open, with just that access: it is nobody there. */
+ * with a user namespace listed ones keep the numbers, which are then the container's users; of all others a privileged
+ * container gets, as binds among in->mounts, those that everybody on the node may open: it is nobody there. */
 struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
 			    const Runtime__V1__ContainerConfig *config, struct spec_input *in) _must_check_;
 

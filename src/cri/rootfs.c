@@ -219,6 +219,11 @@ static struct err *mount_view(const struct lowers *l, const char *label, const c
 	return e;
 }
 
+static bool goes_up(const char *path)
+{
+	return !strcmp(path, "..") || str_starts(path, "../") || str_ends(path, "/..") || strstr(path, "/../");
+}
+
 /* The sub path as the image's own root resolves it: links cannot lead out. */
 static struct err *resolve_sub_path(const char *root, const char *sub_path, char **ret_path)
 {
@@ -229,13 +234,15 @@ static struct err *resolve_sub_path(const char *root, const char *sub_path, char
 
 	if (root_fd < 0)
 		return err_errno(errno, "open %s", root);
-	TRY_WRAP(path_open_root(root_fd, sub_path, O_PATH, &fd), "image volume: sub path");
+	if (goes_up(sub_path))
+		return err_new(ERR_INVALID, "sub path %s has \"..\" in it", sub_path);
+	TRY_WRAP(path_open_root(root_fd, sub_path, O_PATH, &fd), "sub path");
 	n = readlink(path_of_fd(fd, link), real, sizeof(real) - 1);
 	if (n < 0)
-		return err_errno(errno, "image volume: sub path %s", sub_path);
+		return err_errno(errno, "sub path %s", sub_path);
 	real[n] = '\0';
 	if (!str_starts(real, root))
-		return err_new(ERR_INVALID, "image volume: sub path %s leads outside the image", sub_path);
+		return err_new(ERR_INVALID, "sub path %s leads outside the image", sub_path);
 	*ret_path = base_strdup(real);
 	return NULL;
 }
@@ -254,7 +261,7 @@ struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n,
 	TRY(make_dir(volumes, 0700));
 	TRY(use_layers(s, c, image, &lowers));
 	if (lowers.paths.len == 0)
-		return err_new(ERR_INVALID, "image volume: the image has no layers");
+		return err_new(ERR_INVALID, "the image has no layers");
 	_free_ char *empty = container_state_path(s, c->o.id, "empty");
 
 	if (c->selinux_mount)
