@@ -267,6 +267,7 @@ verb_test()
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
 	suite "layers of the source" check layers make --no-print-directory layers
+	suite "packages of the CRI tests, inventory of vulnerabilities" check "go test" env -C qemu-tests go test ./cri/...
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
@@ -274,6 +275,9 @@ verb_test()
 	image_root
 	# one boot for both: the suite first, the kubelet is started after it
 	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
+	# another boot: the kernel runs with one of the two
+	suite "the appliance: SELinux" qemu-tests/run.sh --timeout 900 --name selinux \
+		--append 'lsm=landlock,lockdown,yama,selinux,bpf enforcing=1 crisp.cases=^(selinux/|apparmor/asked)' critests
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "box/cgroup.h"
+#include "box/lsm.h"
 #include "cri/config.h"
 #include "net/cni.h"
 
@@ -87,6 +88,19 @@ static struct err *look_seccomp(const struct config *c)
 	return NULL;
 }
 
+/* Each of them is one more wall; pods run without. */
+static struct err *look_modules(const struct config *c)
+{
+	bool apparmor, selinux;
+
+	TRY(lsm_look(&apparmor, &selinux));
+	if (str_eq(c->selinux, "on") && !selinux)
+		return err_new(ERR_PRECONDITION, "the configuration says selinux = \"on\", the kernel has it off or no policy");
+	if (!apparmor && !selinux)
+		return err_new(ERR_PRECONDITION, "neither AppArmor nor SELinux is on: capabilities and seccomp alone confine containers");
+	return NULL;
+}
+
 static struct err *look_network(const struct config *c)
 {
 	const struct cni cni = {
@@ -125,7 +139,8 @@ static struct err *look_room(const struct config *c)
 static const struct point points[] = {
 	{ "kernel", true, look_kernel },	   { "cgroup v2", true, look_cgroup },
 	{ "file systems", true, look_filesystems }, { "namespaces", true, look_namespaces },
-	{ "seccomp", true, look_seccomp },	   { "network (CNI)", false, look_network },
+	{ "seccomp", true, look_seccomp },	   { "AppArmor, SELinux", false, look_modules },
+	{ "network (CNI)", false, look_network },
 	{ "room on the disk", false, look_room },
 };
 

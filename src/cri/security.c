@@ -23,7 +23,7 @@ static void open_apparmor(struct serve *s, bool on)
 	struct err *e = str_eq(profile, LSM_APPARMOR_DEFAULT) ? lsm_load_apparmor() : NULL;
 
 	if (!e) {
-		s->apparmor = profile;
+		s->apparmor = base_strdup(profile);
 		return;
 	}
 	log_warn("AppArmor is on, but cannot be used: %s", err_text(e));

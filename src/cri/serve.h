@@ -31,7 +31,7 @@ struct serve {
 	struct cni cni;
 	struct grpc_server *grpc;
 	int epoll;                              /* the I/O thread's: gRPC, signals, monitors' events */
-	const char *apparmor;                   /* RuntimeDefault's profile; NULL: AppArmor is off */
+	char *apparmor;                         /* RuntimeDefault's profile; NULL: AppArmor is off */
 	bool selinux;
 	struct selinux_policy selinux_policy;   /* where selinux */
 	pthread_mutex_t flight_lock;

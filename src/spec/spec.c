@@ -30,16 +30,6 @@ static void build_root(struct build *b, yyjson_mut_val *root)
 	yyjson_mut_obj_add_bool(b->doc, obj, "readonly", b->sc->readonly_rootfs);
 }
 
-/* The pod's resources (its /dev/shm, its network) were made for a pod without privileges; containerd refuses it, too. */
-static struct err *check_privileged(const struct build *b)
-{
-	const Runtime__V1__LinuxPodSandboxConfig *pod = b->in->pod ? b->in->pod->linux : NULL;
-
-	if (b->sc->privileged && !(pod && pod->security_context && pod->security_context->privileged))
-		return err_new(ERR_INVALID, "privileged: its pod is not; a pod is privileged from its RunPodSandbox on");
-	return NULL;
-}
-
 static struct err *build_all(struct build *b, struct buf *ret_json)
 {
 	yyjson_mut_val *root = yyjson_mut_obj(b->doc);
@@ -69,7 +59,6 @@ struct err *spec_build(const struct spec_input *in, struct buf *ret_json)
 	};
 
 	arena_init(&a);
-	TRY(check_privileged(&b));
 	b.ns = b.sc->namespace_options ? b.sc->namespace_options : &no_namespaces;
 	b.doc = json_new(&a);
 	TRY(resources_from_cri(&a, res, &b.resources));

@@ -5,7 +5,7 @@ import "crisp.dev/qemu-tests/cri/suite"
 
 // Groups in the order they run.
 func Groups() []suite.Group {
-	return []suite.Group{
+	groups := []suite.Group{
 		{Name: "runtime", Cases: runtimeCases},
 		{Name: "pods", Cases: podCases},
 		{Name: "network", Cases: networkCases},
@@ -13,6 +13,8 @@ func Groups() []suite.Group {
 		{Name: "process", Cases: processCases},
 		{Name: "security", Cases: securityCases},
 		{Name: "apparmor", Cases: apparmorCases},
+		{Name: "selinux", Cases: selinuxCases},
+		{Name: "hardening", Cases: hardeningCases},
 		{Name: "mounts", Cases: mountCases},
 		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
@@ -25,4 +27,6 @@ func Groups() []suite.Group {
 		{Name: "badimage", Cases: badImageCases()},
 		{Name: "survival", Cases: survivalCases},
 	}
+	name(groups)
+	return groups
 }

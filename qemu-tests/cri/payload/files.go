@@ -102,6 +102,20 @@ func xattrs(path string) map[string]string {
 	return found
 }
 
+// labels PATH...: a map of SELinux labels.
+func labels(paths []string) int {
+	found := map[string]string{}
+	for _, path := range paths {
+		value := make([]byte, 512)
+		n, err := unix.Lgetxattr(path, "security.selinux", value)
+		found[path] = errname(err)
+		if err == nil {
+			found[path] = strings.TrimRight(string(value[:n]), "\x00")
+		}
+	}
+	return say(found)
+}
+
 func sumOf(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

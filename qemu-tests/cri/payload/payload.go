@@ -31,7 +31,7 @@ var words = map[string]func(args []string) int{
 	// process.go
 	"pause": pause, "exit": exitWith, "sleep": sleep, "sleeper": sleeper, "echo": echo, "say": sayTo, "lines": lines,
 	"ticks": ticks, "bytes": bytesOut, "yes": yes, "signals": signals, "eat": eat, "threads": threads,
-	"kill-self": killSelf, "kill": killOther, "children": children, "orphans": orphans, "syscalls": syscalls, "burn": burn,
+	"kill-self": killSelf, "kill": killOther, "labels": labels, "session-keyring": sessionKeyring, "connect": connect, "children": children, "orphans": orphans, "syscalls": syscalls, "burn": burn,
 	// stream.go
 	"copy": copyOut, "copy-both": copyBoth, "count": count, "noise": noiseOut, "terminal": terminal, "answer": answer,
 	"ask": askFor,

@@ -173,6 +173,24 @@ func killSelf(args []string) int {
 	return 0
 }
 
+// session-keyring: its number.
+func sessionKeyring([]string) int {
+	id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	if err != nil {
+		return fail("%v", err)
+	}
+	return say(id)
+}
+
+// connect SOCKET: {"error": what it gives}.
+func connect(args []string) int {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: args[0]})
+	}
+	return say(map[string]string{"error": errname(err)})
+}
+
 // kill PID SIGNAL: {"error": what it gives}.
 func killOther(args []string) int {
 	err := unix.Kill(number(args, 0, -1), syscall.Signal(number(args, 1, 0)))

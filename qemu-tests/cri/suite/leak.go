@@ -74,8 +74,14 @@ func (s *Snapshot) processes(own int) {
 	for _, p := range node.Children(own) {
 		mine[p.Pid] = true
 	}
+	helpers := map[string]int{}
 	for pid, p := range node.Procs() {
-		if !mine[pid] && pid != s.pid {
+		switch {
+		case mine[pid], pid == s.pid:
+		case p.PPid == s.pid: // by number, not by pid: serve may have been started anew, and they with it
+			helpers[p.Cmdline]++
+			s.things[fmt.Sprintf("process of serve %s #%d", p.Cmdline, helpers[p.Cmdline])] = true
+		default:
 			s.things[fmt.Sprintf("process %d %s %s", pid, p.Start, p)] = true
 		}
 	}

@@ -29,7 +29,7 @@ func (r *Result) print(word, name, reason string, took time.Duration) {
 
 // chosen says whether the case is to run; when not, why (nothing: it was not asked for).
 func (e *Env) chosen(group string, c Case) (bool, string) {
-	name := group + "/" + c.Name
+	name := c.title(group)
 	switch {
 	case e.Run != nil && !e.Run.MatchString(name), e.Skip != nil && e.Skip.MatchString(name):
 		return false, ""
@@ -43,12 +43,20 @@ func (e *Env) chosen(group string, c Case) (bool, string) {
 	return true, ""
 }
 
+// title is what patterns match: GROUP/NAME, then what it is for.
+func (c Case) title(group string) string {
+	if c.For == "" {
+		return group + "/" + c.Name
+	}
+	return group + "/" + c.Name + " " + c.For
+}
+
 // List prints the names.
 func List(o Options, groups []Group) {
 	for _, g := range groups {
 		for _, c := range g.Cases {
-			if o.Run == nil || o.Run.MatchString(g.Name+"/"+c.Name) {
-				fmt.Printf("%s/%s\n", g.Name, c.Name)
+			if o.Run == nil || o.Run.MatchString(c.title(g.Name)) {
+				fmt.Println(c.title(g.Name))
 			}
 		}
 	}

@@ -22,6 +22,7 @@ type Case struct {
 	Slow      bool   // minutes: with --slow only
 	Scale     int    // times the usual timeout, 0 = 1
 	KillServe bool   // with --kill-serve only
+	For       string // the rules and vulnerabilities that it is named for (cases/vulnerabilities.txt)
 }
 
 // Group is cases that belong together; after each group the node is compared with what it was before.
