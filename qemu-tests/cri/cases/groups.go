@@ -21,6 +21,7 @@ func Groups() []suite.Group {
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},
 		{Name: "portforward", Cases: forwardCases},
+		{Name: "websocket", Cases: websocketCases},
 		{Name: "images", Cases: imageCases},
 		{Name: "auth", Cases: authCases},
 		{Name: "badregistry", Cases: faultCases()},

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -51,6 +52,37 @@ func Connect(ctx context.Context, where string, s Streams) error {
 	}
 	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: s.Stdin, Stdout: s.Stdout,
 		Stderr: s.Stderr, Tty: s.TTY, TerminalSizeQueue: s.Sizes})
+}
+
+// ConnectWebSocket does the same over WebSocket; without protocols v5, as kubectl speaks it.
+func ConnectWebSocket(ctx context.Context, where string, s Streams, protocols ...string) error {
+	u, err := url.Parse(where)
+	if err != nil {
+		return err
+	}
+	if len(protocols) == 0 {
+		protocols = []string{"v5.channel.k8s.io"}
+	}
+	executor, err := remotecommand.NewWebSocketExecutorForProtocols(&rest.Config{Host: u.Host}, http.MethodGet, where, protocols...)
+	if err != nil {
+		return err
+	}
+	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: s.Stdin, Stdout: s.Stdout,
+		Stderr: s.Stderr, Tty: s.TTY, TerminalSizeQueue: s.Sizes})
+}
+
+// DialTunnel opens a connection of many SPDY streams inside WebSocket messages, as kubectl port-forward does.
+func DialTunnel(where string, protocols ...string) (httpstream.Connection, error) {
+	u, err := url.Parse(where)
+	if err != nil {
+		return nil, err
+	}
+	dialer, err := portforward.NewSPDYOverWebsocketDialer(u, &rest.Config{Host: u.Host})
+	if err != nil {
+		return nil, err
+	}
+	conn, _, err := dialer.Dial(protocols...)
+	return conn, err
 }
 
 // ExecStream runs a word of the payload through a streaming session; its stdout.
