@@ -33,6 +33,8 @@ static const struct key {
 	KEY(monitor_cgroup, KEY_STRING, "/crisp", "The cgroup of the pods' monitors, below /sys/fs/cgroup."),
 	KEY(stream_address, KEY_STRING, "127.0.0.1:0", "Where exec, attach and port-forward connect; port 0: any free one."),
 	KEY(certs_dir, KEY_STRING, "/etc/crisp/certs.d", "Registries' settings: HOST/hosts.toml, as containerd reads them."),
+	KEY(registries_conf, KEY_STRING, "/etc/containers/registries.conf", "Mirrors, short names and blocked registries, as CRI-O reads them; FILE.d beside it."),
+	KEY(registries_certs_dir, KEY_STRING, "/etc/containers/certs.d", "HOST/*.crt, *.cert and *.key of registries, as CRI-O reads them."),
 	KEY(auth_file, KEY_STRING, "/etc/crisp/auth.json", "Registries' credentials, in the form of docker's config.json."),
 	KEY(cni_conf_dir, KEY_STRING, "/etc/cni/net.d", "CNI network configurations; the first by name counts."),
 	KEY(cni_bin_dirs, KEY_LIST, "/opt/cni/bin /usr/lib/cni /usr/libexec/cni", "Where CNI plugins are."),

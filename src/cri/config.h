@@ -19,6 +19,8 @@ struct config {
 	char *monitor_cgroup;           /* where monitors live: "/crisp" */
 	char *stream_address;           /* 127.0.0.1:0 */
 	char *certs_dir;                /* /etc/crisp/certs.d */
+	char *registries_conf;          /* /etc/containers/registries.conf */
+	char *registries_certs_dir;     /* /etc/containers/certs.d */
 	char *auth_file;                /* /etc/crisp/auth.json */
 	char *cni_conf_dir;
 	struct strv cni_bin_dirs;

@@ -2,28 +2,55 @@
 #include "cri/serve.h"
 
 #include "cri/steps.h"
-#include "image/reference.h"
+#include "image/registries.h"
 
 #include <string.h>
 
-/* By ID as it is, else as the reference that a pull would have stored. */
-static struct err *find_image(struct serve *s, const char *name, struct image **ret)
+/* What a name may stand for (registries.h); registries.conf is read only for names that it says something of. */
+static struct err *candidates(struct serve *s, const char *name, struct strv *ret, bool *ret_unsure)
 {
-	struct err *e = images_find(s->images, name, ret);
+	_registries_ struct registries conf = { 0 };
 
-	if (!err_is(e, ERR_NOT_FOUND))
-		return e;
+	if (reference_is_short(name))
+		TRY(registries_load(s->config.registries_conf, &conf));
+	registries_candidates(&conf, name, ret, ret_unsure);
+	return NULL;
+}
+
+/* As the reference that a pull would have stored. */
+static struct err *find_stored(struct serve *s, const char *name, struct image **ret)
+{
 	_reference_ struct reference ref = { 0 };
 	struct err *bad = reference_parse(name, &ref);
 
 	if (bad) {
 		err_free(bad);
-		return e;
+		return err_new(ERR_NOT_FOUND, "image \"%.200s\" is not on this node", name);
 	}
 	_free_ char *stored = *ref.digest ? reference_digested(&ref, ref.digest) : reference_tagged(&ref);
 
-	err_free(e);
 	return images_find(s->images, stored, ret);
+}
+
+/* By ID as it is, else by name. */
+static struct err *find_image(struct serve *s, const char *name, struct image **ret)
+{
+	_strv_ struct strv names = { 0 };
+	bool unsure;
+	struct err *e = images_find(s->images, name, ret);
+
+	if (!err_is(e, ERR_NOT_FOUND))
+		return e;
+	err_free(e);
+	TRY(candidates(s, name, &names, &unsure));
+	e = NULL;
+	for (size_t i = 0; i < names.len; i++) {
+		err_free(e);
+		e = find_stored(s, names.items[i], ret);
+		if (!err_is(e, ERR_NOT_FOUND))
+			break;
+	}
+	return e;
 }
 
 struct err *serve_find_image(struct serve *s, const char *name, struct image **ret)
@@ -150,12 +177,40 @@ static const char *or_null(const char *s)
 	return str_empty(s) ? NULL : s;
 }
 
+/* The first that can be had; all that went wrong if none can. */
+static struct err *pull_first(struct rpc *r, const struct strv *names, struct pull_request *q, char ret_id[72])
+{
+	struct err *all = NULL;
+
+	for (size_t i = 0; i < names->len; i++) {
+		q->reference = names->items[i];
+		struct err *e = puller_pull(r->serve->puller, q, ret_id);
+
+		if (!e || err_is(e, ERR_CANCELLED) || err_is(e, ERR_TIMEOUT)) {
+			err_free(all);
+			return e;
+		}
+		if (!all) {
+			all = e;
+			continue;
+		}
+		struct err *both = err_new(err_kind(e), "%s; %s", err_text(all), err_text(e));
+
+		err_free(all);
+		err_free(e);
+		all = both;
+	}
+	return all;
+}
+
 struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__PullImageRequest *in = request;
 	Runtime__V1__PullImageResponse *out = reply;
 	struct fetch_auth auth = { 0 };
 	struct pull_steps steps = { 0 };
+	_strv_ struct strv names = { 0 };
+	bool unsure;
 	char id[72];
 
 	if (!in->image || str_empty(in->image->image))
@@ -166,8 +221,7 @@ struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 		auth = (struct fetch_auth){ or_null(in->auth->username), or_null(in->auth->password),
 					    or_null(in->auth->auth), or_null(in->auth->identity_token),
 					    or_null(in->auth->registry_token) };
-	const struct pull_request q = {
-		.reference = in->image->image,
+	struct pull_request q = {
 		.auth = in->auth ? &auth : NULL,
 		.deadline_ns = r->deadline_ns,
 		.cancel_fd = grpc_call_cancel_fd(r->call),
@@ -175,7 +229,12 @@ struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 	};
 
 	rpc_stage(r, "pulling");
-	TRY(puller_pull(r->serve->puller, &q, id));
+	TRY(candidates(r->serve, in->image->image, &names, &unsure));
+	if (unsure)
+		return err_new(ERR_PRECONDITION, "\"%.200s\" names no registry, %s lets more than one be searched, and its "
+						 "short-name-mode is \"enforcing\": write the registry, or an alias",
+			       in->image->image, r->serve->config.registries_conf);
+	TRY(pull_first(r, &names, &q, id));
 	steps_pulled(r, id, &steps);
 	out->image_ref = arena_strdup(&r->arena, id);
 	return NULL;

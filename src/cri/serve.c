@@ -159,7 +159,7 @@ static struct err *open_stores(struct serve *s)
 		.images = s->images,
 		.layers = s->layers,
 		.root = c->root,
-		.certs_dir = c->certs_dir,
+		.hosts = { c->certs_dir, c->registries_conf, c->registries_certs_dir },
 		.auth_file = c->auth_file,
 		.fetch_uid = (uid_t)c->unprivileged_uid,
 		.unpack_uid = (uid_t)c->unprivileged_uid,

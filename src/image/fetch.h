@@ -7,7 +7,7 @@
 #ifndef CRISP_FETCH_H
 #define CRISP_FETCH_H
 
-#include "image/reference.h"
+#include "image/hosts.h"
 #include "base/buf.h"
 
 struct fetch;
@@ -19,7 +19,7 @@ struct fetch_auth {             /* CRI AuthConfig, or from the static file; all 
 };
 
 struct fetch_options {
-	const char *certs_dir;      /* certs.d: HOST/hosts.toml, read by serve, bytes go over */
+	struct hosts_paths hosts;   /* read by serve, bytes go over */
 	const char *auth_file;      /* docker's config.json form, or NULL */
 	const struct fetch_auth *auth;      /* from the kubelet; tried before the file's */
 	uid_t uid;                  /* 0: stay root (tests) */

@@ -120,7 +120,7 @@ static struct err *add_credentials(const struct reference *r, const struct fetch
 
 		/* The kubelet's are for the image's own registry, not for a mirror of it. Where they are for it nothing
 		 * else is tried: a wrong pull secret must not succeed by the node's own account. */
-		if (o->auth && (e->at.server || !e->at.namespace))
+		if (o->auth && !e->at.mirror && (e->at.server || !e->at.namespace))
 			TRY(add_from_kubelet(o->auth, e));
 		else
 			add_from_file(&file, r, e);
@@ -133,7 +133,7 @@ struct err *fetch_settings_gather(const struct reference *r, const struct fetch_
 	_registry_config_ struct registry_config c = { 0 };
 	_hosts_ struct hosts hosts = { 0 };
 
-	TRY(hosts_load(o->certs_dir, r, &hosts));
+	TRY(hosts_load(&o->hosts, r, &hosts));
 	c.host = base_strdup(r->host);
 	c.endpoints = base_calloc(hosts.n, sizeof(*c.endpoints));
 	c.n_endpoints = hosts.n;

@@ -43,7 +43,7 @@ static struct fetch *start_as(uid_t uid, const struct fetch_auth *auth)
 {
 	_free_ char *certs = base_printf("%s/certs.d", dir), *auth_file = base_printf("%s/auth.json", dir);
 	_reference_ struct reference r = { 0 };
-	struct fetch_options o = { .certs_dir = certs, .auth_file = auth_file, .auth = auth, .uid = uid };
+	struct fetch_options o = { .hosts.certs_dir = certs, .auth_file = auth_file, .auth = auth, .uid = uid };
 	struct fetch *f = NULL;
 
 	CHECK_OK(reference_parse("registry.test/team/app", &r));
@@ -356,7 +356,7 @@ TEST(fetch_settings_give_each_endpoint_its_own_credentials)
 	_registry_config_ struct registry_config c = { 0 };
 	_reference_ struct reference r = { 0 };
 	_free_ char *certs = base_printf("%s/certs.d", dir), *auth_file = base_printf("%s/auth.json", dir);
-	struct fetch_options o = { .certs_dir = certs, .auth_file = auth_file, .auth = &user };
+	struct fetch_options o = { .hosts.certs_dir = certs, .auth_file = auth_file, .auth = &user };
 
 	put("certs.d/many.test/hosts.toml", "[host.\"https://mirror.test:5000\"]\n[host.\"https://other.test\"]\n");
 	put("auth.json", "{\"auths\":{\"mirror.test:5000\":{\"username\":\"for the mirror\"},\"many.test\":{\"username\":\"from the file\"}}}");
@@ -381,7 +381,7 @@ TEST(fetch_bad_settings_are_errors_at_once)
 {
 	_free_ char *certs = base_printf("%s/certs.d", dir);
 	_reference_ struct reference r = { 0 };
-	struct fetch_options o = { .certs_dir = certs };
+	struct fetch_options o = { .hosts.certs_dir = certs };
 	struct fetch *f;
 
 	put("certs.d/bad.test/hosts.toml", "server = \n");

@@ -1,6 +1,7 @@
 #include "image/hosts.h"
 
 #include "base/file.h"
+#include "image/registries.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,8 +35,7 @@ static bool is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* containerd's order: host_port_, host:port, _default. NULL: none of them. The grammar of a host makes it
- * fit for a path. */
+/* containerd's order: host_port_, host:port. NULL: neither. The grammar of a host makes it fit for a path. */
 static char *find_dir(const char *certs_dir, const char *host)
 {
 	const char *colon = strrchr(host, ':');
@@ -43,9 +43,9 @@ static char *find_dir(const char *certs_dir, const char *host)
 
 	if (colon && !str_ends(host, "]"))
 		underscored = base_printf("%.*s_%s_", (int)(colon - host), host, colon + 1);
-	const char *const names[] = { underscored, host, "_default" };
+	const char *const names[] = { underscored, host };
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+	for (size_t i = 0; !str_empty(certs_dir) && i < ARRAY_LEN(names); i++) {
 		_free_ char *path = names[i] ? base_printf("%s/%s", certs_dir, names[i]) : NULL;
 
 		if (path && is_dir(path))
@@ -95,6 +95,13 @@ static struct err *take_files(const char *dir, struct host_endpoint *e)
 	return err;
 }
 
+struct err *hosts_take_files(const char *certs_dir, const char *host, struct host_endpoint *e)
+{
+	_free_ char *dir = str_empty(certs_dir) ? NULL : base_printf("%s/%s", certs_dir, host);
+
+	return dir && is_dir(dir) ? take_files(dir, e) : NULL;
+}
+
 /* ---- the registry itself ---- */
 
 /* containerd's rule: loopback is spoken to without TLS, unless something says there is some. */
@@ -140,14 +147,15 @@ static struct err *load_dir(const char *dir, const struct reference *r, struct h
 	return take_files(dir, server);
 }
 
-static struct err *load(const char *certs_dir, const struct reference *r, struct hosts *h)
+/* With what certs.d says of it, or nothing. */
+static struct err *load_certs(const struct hosts_paths *p, const char *dir, const struct reference *r, struct hosts *h)
 {
-	_free_ char *dir = str_empty(certs_dir) ? NULL : find_dir(certs_dir, r->host);
-
-	if (dir)
+	if (dir) {
 		TRY(load_dir(dir, r, h));
-	else
+	} else {
 		hosts_add(h, r)->server = true;
+		TRY(hosts_take_files(p->registries_certs_dir, r->host, &h->items[0]));
+	}
 	if (!h->items[h->n - 1].url.host)
 		TRY(default_server(r, &h->items[h->n - 1]));
 	for (size_t i = 0; i < h->n; i++)
@@ -155,11 +163,28 @@ static struct err *load(const char *certs_dir, const struct reference *r, struct
 	return NULL;
 }
 
-struct err *hosts_load(const char *certs_dir, const struct reference *r, struct hosts *ret)
+static struct err *load(const struct hosts_paths *p, const struct reference *r, struct hosts *h)
+{
+	_registries_ struct registries conf = { 0 };
+	_free_ char *dir = find_dir(p->certs_dir, r->host);
+
+	TRY(registries_load(p->registries, &conf));
+	const struct registry_entry *e = registries_find(&conf, r);
+
+	if (e && e->blocked)
+		return err_new(ERR_PRECONDITION, "it is blocked by %s", e->where);
+	if (e && !dir)
+		return registries_hosts(e, p->registries_certs_dir, r, h);
+	if (!dir)
+		dir = find_dir(p->certs_dir, "_default");
+	return load_certs(p, dir, r, h);
+}
+
+struct err *hosts_load(const struct hosts_paths *p, const struct reference *r, struct hosts *ret)
 {
 	_hosts_ struct hosts h = { 0 };
 
-	TRY_WRAP(load(certs_dir, r, &h), "registry %s", r->host);
+	TRY_WRAP(load(p, r, &h), "registry %s", r->host);
 	*ret = h;
 	h = (struct hosts){ 0 };
 	return NULL;

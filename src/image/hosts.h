@@ -18,6 +18,7 @@ struct host_endpoint {
 	struct url url;            /* the API's root: https://mirror:5000/v2; its target never ends in a slash */
 	char *repository;          /* the reference's, rewritten perhaps */
 	bool server;               /* the registry itself; else a mirror of it */
+	bool mirror;               /* by registries.conf: the kubelet's credentials are not for it, ?ns= neither */
 	bool pull, resolve;        /* by digest, by tag */
 	char *namespace;           /* for ?ns=; NULL: leave it out */
 	struct strv ca;            /* PEM texts, beside the system's */
@@ -32,8 +33,14 @@ struct hosts {
 	size_t n;
 };
 
-/* A missing directory or file is no error: then there is the registry alone. */
-struct err *hosts_load(const char *certs_dir, const struct reference *r, struct hosts *ret) _must_check_;
+/* What decides, the first that is there: certs.d's directory of the very host; registries.conf (registries.h); certs.d's
+ * _default; else there is the registry alone. Nothing of it need exist. Blocked by registries.conf: ERR_PRECONDITION. */
+struct hosts_paths {
+	const char *certs_dir;     /* hosts.toml, or docker's certificate files */
+	const char *registries;    /* registries.conf */
+	const char *registries_certs_dir;    /* containers-certs.d(5) */
+};
+struct err *hosts_load(const struct hosts_paths *p, const struct reference *r, struct hosts *ret) _must_check_;
 void hosts_done(struct hosts *h);
 #define _hosts_ _cleanup_(hosts_done)
 
@@ -41,6 +48,9 @@ void hosts_done(struct hosts *h);
  * last endpoint has an empty URL (host NULL) when the file names no server. */
 struct err *hosts_parse(const char *dir, const char *text, size_t len, const struct reference *r,
 			struct hosts *ret) _must_check_;
+/* Docker's certificate files in the host's directory: NAME.crt are authorities, NAME.cert and NAME.key a client. No
+ * directory: none. */
+struct err *hosts_take_files(const char *certs_dir, const char *host, struct host_endpoint *e) _must_check_;
 /* A new endpoint at the end. */
 struct host_endpoint *hosts_add(struct hosts *h, const struct reference *r);
 /* A PEM text. Bytes that are not ASCII can only be comments and become question marks. */

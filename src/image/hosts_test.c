@@ -28,7 +28,7 @@ static struct err *load(const char *image, struct hosts *h)
 
 	hosts_done(h);
 	TRY(reference_parse(image, &r));
-	return hosts_load(dir, &r, h);
+	return hosts_load(&(struct hosts_paths){ .certs_dir = dir }, &r, h);
 }
 
 static void check_url(const struct host_endpoint *e, const char *want)

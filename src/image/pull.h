@@ -19,7 +19,8 @@ struct puller_options {
 	struct images *images;
 	struct layers *layers;
 	const char *root;                       /* of the store: for its free space */
-	const char *certs_dir, *auth_file;
+	struct hosts_paths hosts;
+	const char *auth_file;
 	uid_t fetch_uid, unpack_uid;            /* 0: stay (tests) */
 	int64_t progress_timeout_ns;            /* a pull without a byte for so long fails */
 	uint64_t image_max;                     /* bytes uncompressed of one image */

@@ -186,7 +186,7 @@ static struct err *run(struct pull *p)
 {
 	const struct puller_options *o = &p->puller->o;
 	const struct fetch_options fo = {
-		.certs_dir = o->certs_dir,
+		.hosts = o->hosts,
 		.auth_file = o->auth_file,
 		.auth = p->has_auth ? &p->auth : NULL,
 		.uid = o->fetch_uid,

@@ -108,6 +108,13 @@ static bool first_is_host(const char *name, size_t len)
 	return false;
 }
 
+bool reference_is_short(const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	return !slash || !first_is_host(text, (size_t)(slash - text));
+}
+
 static void split_name(const char *name, struct reference *r)
 {
 	const char *slash = strchr(name, '/');

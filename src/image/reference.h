@@ -15,6 +15,8 @@ struct reference {              /* owned strings; "" where absent */
 };
 
 struct err *reference_parse(const char *text, struct reference *ret) _must_check_;
+/* It names no host: docker.io's by Docker's rule, unless registries.conf says otherwise. */
+bool reference_is_short(const char *text);
 void reference_done(struct reference *r);
 #define _reference_ _cleanup_(reference_done)
 
