@@ -23,7 +23,7 @@ busybox_links="sh ash mount umount ip vi less top free poweroff"
 sysroot_make()
 {
 	apt_unpack "$kernel_suite" "$out/sysroot" docker-registry e2fsprogs nftables busybox-static
-	apt_unpack "$kernel_suite" "$out/sysroot-containerd" containerd runc
+	apt_unpack "$kernel_suite" "$out/sysroot-containerd" containerd runc crun
 }
 
 skeleton()
@@ -64,7 +64,10 @@ programs_install()
 	for file in containerd containerd-shim-runc-v2; do
 		copy_with_libs "$out/sysroot-containerd" "$tree" "usr/bin/$file"
 	done
-	copy_with_libs "$out/sysroot-containerd" "$tree" usr/sbin/runc
+	# also the runtimes of two RuntimeClasses (/etc/crisp/config.d)
+	for file in usr/sbin/runc usr/bin/crun; do
+		copy_with_libs "$out/sysroot-containerd" "$tree" "$file"
+	done
 	install -m 755 "$out/init" "$tree/usr/sbin/init"
 	install -m 755 "$go_bin/kubelet" "$tree/usr/bin/"
 	for file in $cni_plugins; do

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/toml.h"
 #include "box/lsm.h"
+#include "cri/config_runtime.h"
 #include "sys/caps.h"
 
 #include <dirent.h>
@@ -172,6 +173,7 @@ static struct err *check(const struct config *c)
 		return err_new(ERR_INVALID, "pull_parallel, pull_timeout_s and cni_timeout_s must be at least 1");
 	if (c->unprivileged_uid == 0 || c->unprivileged_uid >= UINT32_MAX)
 		return err_new(ERR_INVALID, "unprivileged_uid must be a user ID other than root's");
+	TRY(config_check_runtimes(c));
 	return check_security(c);
 }
 
@@ -191,6 +193,7 @@ static struct err *read_one(struct config *c, const char *path)
 		if (t)
 			TRY(put(c, path, &keys[i], t));
 	}
+	TRY(config_read_runtimes(c, path, root));
 	const struct toml *unknown = toml_unasked(root);
 
 	if (unknown)
@@ -287,6 +290,7 @@ void config_done(struct config *c)
 		if (keys[i].type == KEY_LIST)
 			strv_done(list_of(c, &keys[i]));
 	}
+	config_free_runtimes(c);
 	*c = (struct config){ 0 };
 }
 
@@ -312,5 +316,6 @@ char *config_describe(void)
 		buf_puts(&b, "]\n\n");
 	}
 	config_done(&c);
+	config_describe_runtimes(&b);
 	return buf_take(&b);
 }

@@ -10,6 +10,16 @@
 #include "base/log.h"
 #include "base/str.h"
 
+#define CONFIG_RUNTIME_PATH_MAX 200     /* bytes of a runtime's paths */
+
+/* Another OCI runtime, a RuntimeClass's handler (cri/handlers.h). */
+struct config_runtime {
+	char *name, *path;
+	char *root;                     /* "": STATE/runtime/NAME */
+	bool privileged_without_host_devices;
+	bool asked, recursive_readonly, idmap;  /* what its `features` said, once asked; handlers.c's alone */
+};
+
 struct config {
 	char *root;                     /* /var/lib/crisp */
 	char *state;                    /* /run/crisp */
@@ -39,6 +49,8 @@ struct config {
 	char *seccomp_profile;          /* RuntimeDefault's file; "": built in */
 	bool device_ownership_from_security_context, privileged_without_host_devices;
 	struct strv absent_mount_sources_to_reject;
+	struct config_runtime *runtimes;  /* [runtime.NAME] */
+	size_t n_runtimes;
 };
 
 /* Defaults, then the files. *path* NULL: the default one, which may be missing. */

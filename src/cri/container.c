@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cri/container_spec.h"
+#include "cri/handlers.h"
 #include "cri/security.h"
 #include "cri/steps.h"
 #include "pod/client.h"
@@ -81,7 +82,10 @@ static struct err *hand_to_monitor(struct rpc *r, struct container *c, const str
 	_free_ char *bundle = container_state_path(s, c->o.id, NULL);
 	_free_ char *state_dir = container_root_path(s, c->o.id, NULL);
 	const char *log_dir = c->pod->request->config->log_directory;
+	const struct config_runtime *runtime;
 	pid_t pid = 0;
+
+	TRY(handlers_of_pod(s, c->pod, &runtime));
 	struct pod_create create = {
 		.id = c->o.id,
 		.bundle = bundle,
@@ -92,6 +96,8 @@ static struct err *hand_to_monitor(struct rpc *r, struct container *c, const str
 		.spec = spec->data,
 		.spec_len = spec->len,
 		.flags = monitor_flags(r, c->request->config),
+		.runtime = runtime ? runtime->path : NULL,
+		.runtime_root = runtime ? handlers_root(&r->arena, s, runtime) : NULL,
 	};
 
 	TRY(pod_container_create(c->pod->dir, &create, &pid));

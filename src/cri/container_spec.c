@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cri/devices.h"
+#include "cri/handlers.h"
 #include "cri/podfiles.h"
 #include "cri/relabel.h"
 #include "cri/userns.h"
@@ -283,6 +284,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 	static const char *const no_caps[] = { NULL };
 	struct serve *s = r->serve;
 	const struct strv *caps = &s->config.default_capabilities;
+	const struct config_runtime *runtime;
 	Runtime__V1__ContainerConfig config = *c->request->config;
 	struct image_config ic;
 	struct user user;
@@ -323,6 +325,8 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 	TRY(pid_namespace(r, c, config.linux->security_context->namespace_options, &in.ns_pid));
 	TRY(seccomp_profile(r, c, &in.seccomp_profile));
 	TRY(image_volumes(r, c, &ic, &config, root, root_path, &in));
-	TRY(devices_collect(&r->arena, &s->config, c->pod, &config, &in));
+	TRY(handlers_of_pod(s, c->pod, &runtime));
+	TRY(devices_collect(&r->arena, &s->config, runtime && runtime->privileged_without_host_devices, c->pod, &config,
+			    &in));
 	return err_wrap(spec_build(&in, ret_spec), "runtime spec");
 }

@@ -150,14 +150,17 @@ static struct err *add_listed(struct found *f, const Runtime__V1__Device *d)
 	return add(f, real, d->container_path, &st);
 }
 
-struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
-			    const Runtime__V1__ContainerConfig *config, struct spec_input *in)
+struct err *devices_collect(struct arena *a, const struct config *settings, bool listed_only,
+			    const struct pod *p, const Runtime__V1__ContainerConfig *config, struct spec_input *in)
 {
 	const Runtime__V1__LinuxContainerSecurityContext *sc = config->linux ? config->linux->security_context : NULL;
 	struct found f = { .a = a, .pod = p, .access = "rwm" };
-	bool all = sc && sc->privileged && !settings->privileged_without_host_devices;
+	bool all;
 
-	in->only_listed_devices = settings->privileged_without_host_devices;
+	listed_only |= settings->privileged_without_host_devices;
+	all = sc && sc->privileged && !listed_only;
+
+	in->only_listed_devices = listed_only;
 	if (!all && config->n_devices == 0)
 		return NULL;
 	f.list = arena_calloc(a, DEVICES_MAX, sizeof(*f.list));

@@ -11,10 +11,12 @@
 /* Fills in->devices: what the kubelet lists, whose host path may be a link or a directory of devices, and for a
  * privileged container everything below /dev.
  *
+ * *listed_only* (or the configuration): nothing besides what is listed.
+ *
  * Owner and mode are the node's, for listed ones those of the security context if the configuration says so. In a pod
  * with a user namespace listed ones keep the numbers, which are then the container's users; of all others a privileged
  * container gets, as binds among in->mounts, those that everybody on the node may open: it is nobody there. */
-struct err *devices_collect(struct arena *a, const struct config *settings, const struct pod *p,
-			    const Runtime__V1__ContainerConfig *config, struct spec_input *in) _must_check_;
+struct err *devices_collect(struct arena *a, const struct config *settings, bool listed_only,
+			    const struct pod *p, const Runtime__V1__ContainerConfig *config, struct spec_input *in) _must_check_;
 
 #endif

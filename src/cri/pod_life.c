@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "box/cgroup.h"
+#include "cri/handlers.h"
 #include "cri/podfiles.h"
 #include "image/config.h"
 #include "pod/client.h"
@@ -162,6 +163,7 @@ struct err *container_destroy(struct serve *s, struct container *c)
 	if (c->cgroup)
 		err_ignore(cgroup_kill(c->cgroup)); /* a creation that failed late left a process that waits */
 	err_ignore(pod_container_forget(c->pod->dir, c->o.id));
+	handlers_forget(s, c);
 	if (c->cgroup)
 		TRY_WRAP(cgroup_remove(c->cgroup, clock_mono_ns() + CGROUP_WAIT_NS), "cgroup of container %.12s", c->o.id);
 	rootfs_unmount(s, c);

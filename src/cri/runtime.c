@@ -1,4 +1,5 @@
 /* Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
+#include "cri/handlers.h"
 #include "cri/info.h"
 #include "cri/serve.h"
 
@@ -51,24 +52,6 @@ static void add_info(struct rpc *r, Runtime__V1__StatusResponse *out)
 	}
 }
 
-/* The built-in executor, under the default name "" and its own: both the same. */
-static void add_handlers(struct rpc *r, Runtime__V1__StatusResponse *out)
-{
-	static const char *const names[] = { "", RUNTIME_NAME };
-	Runtime__V1__RuntimeHandler **list = RPC_ARRAY(r, ARRAY_LEN(names), Runtime__V1__RuntimeHandler *);
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		list[i] = RPC_NEW(r, Runtime__V1__RuntimeHandler, runtime__v1__runtime_handler__init);
-		list[i]->name = (char *)names[i];
-		list[i]->features = RPC_NEW(r, Runtime__V1__RuntimeHandlerFeatures,
-					    runtime__v1__runtime_handler_features__init);
-		list[i]->features->recursive_read_only_mounts = true;
-		list[i]->features->user_namespaces = true;
-	}
-	out->runtime_handlers = list;
-	out->n_runtime_handlers = ARRAY_LEN(names);
-}
-
 struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__StatusRequest *in = request;
@@ -81,7 +64,7 @@ struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 	rpc_stage(r, "asking the network plugins");
 	out->status->conditions[1] =
 		condition(r, "NetworkReady", cni_status(&r->serve->cni), "NetworkPluginNotReady");
-	add_handlers(r, out);
+	handlers_describe(r, out);
 	out->features = RPC_NEW(r, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features__init);
 	out->features->supplemental_groups_policy = true;
 	out->features->user_namespaces_host_network = true;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "box/cgroup.h"
+#include "cri/handlers.h"
 #include "cri/podfiles.h"
 #include "cri/security.h"
 #include "cri/steps.h"
@@ -32,14 +33,6 @@ static struct err *pod_key(struct rpc *r, const Runtime__V1__PodSandboxConfig *c
 		return err_new(ERR_INVALID, "config.metadata needs name, uid and namespace");
 	*ret_key = arena_printf(&r->arena, "%s_%s_%s_%u", m->name, m->namespace_, m->uid, m->attempt);
 	return NULL;
-}
-
-static struct err *check_handler(const char *handler)
-{
-	if (str_empty(handler) || str_eq(handler, "crisp"))
-		return NULL;
-	return err_new(ERR_NOT_FOUND, "no runtime handler \"%.100s\" is configured; there is \"crisp\" (the default)",
-		       handler);
 }
 
 static struct err *check_hostname(const char *hostname)
@@ -194,13 +187,14 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 	Runtime__V1__RunPodSandboxResponse *out = reply;
 	struct pods *t = &r->serve->pods;
 	struct pod *p = NULL;
+	const struct config_runtime *runtime;
 	bool is_new = false;
 	char *key;
 
 	TRY(pod_key(r, in->config, &key));
 	r->subject = key;
 	rpc_about_config(r, in->config);
-	TRY(check_handler(in->runtime_handler));
+	TRY(handlers_find(r->serve, in->runtime_handler, &runtime));
 	TRY(check_config(in->config));
 	rpc_stage(r, "waiting for the same pod's earlier operation");
 	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);

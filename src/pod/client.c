@@ -55,6 +55,10 @@ struct err *pod_container_create(const char *dir, const struct pod_create *c, pi
 	message_put_str(&m, MONITOR_TAG_BUNDLE, c->bundle);
 	message_put_str(&m, MONITOR_TAG_STATE_DIR, c->state_dir);
 	message_put_str(&m, MONITOR_TAG_CGROUP, c->cgroup);
+	if (c->runtime) {
+		message_put_str(&m, MONITOR_TAG_RUNTIME, c->runtime);
+		message_put_str(&m, MONITOR_TAG_RUNTIME_ROOT, c->runtime_root);
+	}
 	message_put_str(&m, MONITOR_TAG_LOG_PATH, c->log_path);
 	message_put_u64(&m, MONITOR_TAG_FLAGS, c->flags | MONITOR_FLAG_MOUNTS);
 	message_add_fd(&m, spec);

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "box/box.h"
+#include "pod/external.h"
 #include "pod/process.h"
 #include "sys/namespace.h"
 
@@ -111,6 +112,8 @@ static struct err *read_request(struct container *c, struct message *in)
 	TRY(copy_field(in, MONITOR_TAG_STATE_DIR, "state directory", c->state_dir, sizeof(c->state_dir)));
 	TRY(copy_field(in, MONITOR_TAG_CGROUP, "cgroup", c->cgroup, sizeof(c->cgroup)));
 	TRY(copy_field(in, MONITOR_TAG_LOG_PATH, "log path", c->log_path, sizeof(c->log_path)));
+	TRY(copy_field(in, MONITOR_TAG_RUNTIME, "runtime", c->runtime, sizeof(c->runtime)));
+	TRY(copy_field(in, MONITOR_TAG_RUNTIME_ROOT, "runtime's root", c->runtime_root, sizeof(c->runtime_root)));
 	c->flags = (unsigned)message_u64(in, MONITOR_TAG_FLAGS);
 	c->io.spec = message_take_fd(in, 0);
 	if (c->log_path[0])
@@ -155,13 +158,23 @@ static struct err *read_spec(int fd, struct buf *ret_spec)
 	return file_read_fd(fd, MONITOR_SPEC_MAX, ret_spec);
 }
 
+bool mon_container_external(const struct container *c, struct external *ret)
+{
+	*ret = (struct external){ c->runtime, c->runtime_root, c->bundle, c->id,
+				  c->flags & MONITOR_FLAG_SYSTEMD_CGROUP };
+	return c->runtime[0];
+}
+
 static struct err *make(const struct container *c, struct child_io *io, pid_t *ret_pid)
 {
 	_buf_ struct buf spec = BUF_INIT;
 	_close_ int pidfd = -1;
+	struct external x;
 
 	if (io->mounts >= 0 && !namespace_is_ours(io->mounts, CLONE_NEWNS))
 		TRY_WRAP(namespace_join(io->mounts, CLONE_NEWNS), "mount namespace of the bundle");
+	if (mon_container_external(c, &x))
+		return external_create(&x, io->stdio, io->console, ret_pid);
 	TRY_WRAP(read_spec(io->spec, &spec), "spec");
 	struct box_create b = {
 		.id = c->id,
@@ -257,9 +270,13 @@ struct err *mon_container_start(struct monitor *m, struct request *r)
 							     "has ended");
 	unsigned i = (unsigned)(c - m->containers);
 
-	if (write(c->start_fd, "", 1) != 1)
-		return err_errno(errno, "container %s: tell its init to start", c->id);
-	TRY(mon_watch_add(WATCH_STARTED, i, c->gen, c->error_fd, false));
+	if (c->runtime[0]) {
+		TRY(mon_job_start(m, JOB_START, i, c->gen));
+	} else {
+		if (write(c->start_fd, "", 1) != 1)
+			return err_errno(errno, "container %s: tell its init to start", c->id);
+		TRY(mon_watch_add(WATCH_STARTED, i, c->gen, c->error_fd, false));
+	}
 	mon_close_fd(&c->start_fd);
 	c->phase = PHASE_STARTING;
 	c->asked_ns = (int64_t)message_u64(r->in, MONITOR_TAG_STARTED);
@@ -289,6 +306,40 @@ void mon_container_started(struct monitor *m, unsigned i)
 	c->phase = PHASE_RUNNING;
 	c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
 	mon_reply_ok(m, &c->waiter);
+}
+
+/* ---- another runtime's start ------------------------------------------------------------------ */
+
+void mon_container_launch(struct monitor *m, unsigned i, int sock)
+{
+	int *const keep[] = { &sock };
+	struct err *e = mon_process_keep(keep, ARRAY_LEN(keep));
+	struct external x;
+
+	if (!e && mon_container_external(&m->containers[i], &x))
+		e = external_start(&x);
+	mon_job_report(m, sock, 0, e);
+}
+
+void mon_container_launched(struct monitor *m, unsigned i, struct err *e, struct message *result)
+{
+	struct container *c = &m->containers[i];
+
+	(void)result;
+	if (c->phase != PHASE_STARTING) {
+		err_free(e);
+		return;
+	}
+	if (e) {
+		mon_process_kill(c->pid, SIGKILL, false);
+		mon_reply_error(m, &c->waiter, e);
+	} else {
+		c->phase = PHASE_RUNNING;
+		c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
+		mon_reply_ok(m, &c->waiter);
+	}
+	if (c->reaped)
+		mon_container_ended(m, i, c->status);
 }
 
 struct err *mon_container_forget(struct monitor *m, struct request *r)

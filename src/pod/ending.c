@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "box/cgroup.h"
+#include "pod/external.h"
 #include "pod/exit.h"
 #include "pod/process.h"
 
@@ -73,6 +74,12 @@ void mon_container_ended(struct monitor *m, unsigned i, int status)
 	int64_t now = clock_mono_ns();
 
 	c->pid = 0;
+	/* The program may be over before the runtime that started it says so: first that, then the end. */
+	if (c->phase == PHASE_STARTING && c->runtime[0] && c->waiter.type && !c->reaped) {
+		c->reaped = true;
+		c->status = status;
+		return;
+	}
 	mon_status_split(status, &c->code, &c->signal);
 	if (c->phase == PHASE_STARTING)
 		settle_start(m, i);
@@ -102,8 +109,15 @@ void mon_container_record(struct monitor *m, unsigned i, int sock)
 {
 	int *const keep[] = { &sock };
 	struct err *e = mon_process_keep(keep, ARRAY_LEN(keep));
+	const struct container *c = &m->containers[i];
+	struct external x;
 
-	mon_job_report(m, sock, 0, e ? e : write_record(&m->containers[i]));
+	/* What another runtime keeps of it goes with it; serve's own undo sees to what stays. */
+	if (!e && mon_container_external(c, &x))
+		err_ignore(external_delete(&x));
+	if (!e && c->state_dir[0])
+		e = write_record(c);
+	mon_job_report(m, sock, 0, e);
 }
 
 void mon_container_check_drained(struct monitor *m, unsigned i)
@@ -114,7 +128,7 @@ void mon_container_check_drained(struct monitor *m, unsigned i)
 		return;
 	mon_close_fd(&c->master_fd);
 	c->phase = PHASE_RECORDING;
-	if (!c->state_dir[0]) {
+	if (!c->state_dir[0] && !c->runtime[0]) {
 		mon_container_recorded(m, i, NULL, NULL);
 		return;
 	}
@@ -124,7 +138,7 @@ void mon_container_check_drained(struct monitor *m, unsigned i)
 	if (!e)
 		return;
 	err_free(e);
-	mon_container_recorded(m, i, write_record(c), NULL);
+	mon_container_recorded(m, i, c->state_dir[0] ? write_record(c) : NULL, NULL);
 }
 
 void mon_exit_put(struct message *msg, const struct container *c)

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "box/box.h"
+#include "pod/external.h"
 #include "pod/process.h"
 #include "sys/pidfd.h"
 
@@ -121,8 +122,11 @@ static struct err *make(const struct container *c, const struct child_io *io, pi
 {
 	_buf_ struct buf process = BUF_INIT;
 	_close_ int pidfd = -1;
+	struct external ext;
 
 	lseek(io->spec, 0, SEEK_SET);
+	if (mon_container_external(c, &ext))
+		return external_exec(&ext, io->spec, io->stdio, io->console, ret_pid);
 	TRY_WRAP(file_read_fd(io->spec, MONITOR_SPEC_MAX, &process), "process description");
 	struct box_exec b = {
 		.process = process.data,

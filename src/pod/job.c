@@ -20,6 +20,7 @@ static const struct {
 	[JOB_POD] = { mon_pod_make, mon_pod_made, "the process that makes the namespaces" },
 	[JOB_CREATE] = { mon_container_make, mon_container_made, "the process that makes the container" },
 	[JOB_EXEC] = { mon_exec_make, mon_exec_made, "the process that enters the container" },
+	[JOB_START] = { mon_container_launch, mon_container_launched, "the process that starts the container" },
 	[JOB_RECORD] = { mon_container_record, mon_container_recorded, "the process that writes the exit record" },
 };
 
@@ -27,6 +28,7 @@ static bool owner_is(const struct monitor *m, const struct job *j)
 {
 	switch (j->kind) {
 	case JOB_CREATE:
+	case JOB_START:
 	case JOB_RECORD:
 		return mon_container_is(m, j->owner, j->owner_gen);
 	case JOB_EXEC:

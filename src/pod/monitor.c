@@ -14,7 +14,7 @@
 
 _Static_assert(MONITOR_CONTAINERS_MAX <= UINT16_MAX && MONITOR_EXECS_MAX <= UINT16_MAX &&
 	       MONITOR_CLIENTS_MAX <= UINT16_MAX && MONITOR_ATTACHES_MAX <= UINT16_MAX, "slots are numbered by uint16_t");
-_Static_assert(sizeof(struct container) <= 3072, "a container's slot fits in a page");
+_Static_assert(sizeof(struct container) <= 4096, "a container's slot fits in a page");
 _Static_assert(MONITOR_CONTAINERS_MAX * 9 + MONITOR_EXECS_MAX * 4 + MONITOR_CLIENTS_MAX + MONITOR_ATTACHES_MAX * 2 +
 		       MONITOR_JOBS_MAX + 64 <= MONITOR_NOFILE, "descriptors for full tables");
 _Static_assert(MONITOR_SINK_MAX <= MONITOR_READ_MAX, "a sink's share of one read");

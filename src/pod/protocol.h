@@ -20,6 +20,7 @@
 #define MONITOR_ATTACHES_MAX   64
 #define MONITOR_ID_MAX         64    /* bytes of an ID */
 #define MONITOR_PATH_MAX       512   /* of each path, its NUL included */
+#define MONITOR_RUNTIME_MAX    256   /* of the paths of another OCI runtime */
 #define MONITOR_SPEC_MAX       (8u << 20)   /* spec, process: as box bounds them */
 #define MONITOR_MAPS_MAX       340   /* lines of an ID map: the kernel's limit, user_namespaces(7) */
 
@@ -76,6 +77,8 @@ enum monitor_tag {
 	MONITOR_TAG_UID_MAP,      /* repeated: inside, outside, count as uint32_t */
 	MONITOR_TAG_GID_MAP,
 	MONITOR_TAG_LOST,         /* LIST: bytes of log that could not be written */
+	MONITOR_TAG_RUNTIME,      /* CREATE: path of another OCI runtime; absent: the built-in executor */
+	MONITOR_TAG_RUNTIME_ROOT, /* its --root */
 };
 
 enum monitor_flags {

@@ -86,6 +86,8 @@ struct container {
 	unsigned flags;
 	pid_t pid;               /* of init; 0: not known yet or reaped */
 	bool cancelled;          /* given up while MAKING */
+	bool reaped;             /* ended while another runtime's start is still in flight; `status` is kept */
+	int status;
 	int start_fd, error_fd, stdin_fd, console_fd; /* console_fd: where the terminal's master arrives */
 	int master_fd;           /* a second descriptor of the terminal for input and its size */
 	int log_dir;
@@ -100,6 +102,7 @@ struct container {
 	int64_t drain_ns, quiet_ns;                /* monotonic deadlines, DRAINING */
 	char cgroup[MONITOR_PATH_MAX], state_dir[MONITOR_PATH_MAX], log_path[MONITOR_PATH_MAX],
 		bundle[MONITOR_PATH_MAX];
+	char runtime[MONITOR_RUNTIME_MAX], runtime_root[MONITOR_RUNTIME_MAX]; /* another OCI runtime; "": box */
 };
 
 struct exec {
@@ -131,7 +134,7 @@ struct attach {
 	struct sink sink[2];
 };
 
-enum job_kind { JOB_NONE, JOB_POD, JOB_CREATE, JOB_EXEC, JOB_RECORD };
+enum job_kind { JOB_NONE, JOB_POD, JOB_CREATE, JOB_EXEC, JOB_RECORD, JOB_START };
 
 struct job {
 	enum job_kind kind;
@@ -212,6 +215,10 @@ struct err *mon_container_forget(struct monitor *m, struct request *r) _must_che
 void mon_container_make(struct monitor *m, unsigned i, int sock);            /* in the job */
 void mon_container_made(struct monitor *m, unsigned i, struct err *e, struct message *result);
 void mon_container_started(struct monitor *m, unsigned i);                   /* error_fd is readable */
+void mon_container_launch(struct monitor *m, unsigned i, int sock);          /* in the job: another runtime's start */
+void mon_container_launched(struct monitor *m, unsigned i, struct err *e, struct message *result);
+struct external;
+bool mon_container_external(const struct container *c, struct external *ret); /* false: box's */
 
 /* ---- ending.c: how containers end ------------------------------------------------------------- */
 void mon_container_ended(struct monitor *m, unsigned i, int status);         /* init was reaped */

@@ -26,6 +26,7 @@ func Groups() []suite.Group {
 		{Name: "auth", Cases: authCases},
 		{Name: "badregistry", Cases: faultCases()},
 		{Name: "badimage", Cases: badImageCases()},
+		{Name: "runtimeclass", Cases: runtimeClassCases()},
 		{Name: "survival", Cases: survivalCases},
 	}
 	name(groups)

@@ -96,6 +96,9 @@ func (t *T) RunPod(options ...PodOption) *Pod {
 
 // TryPod is the same, with the error that comes of it.
 func (t *T) TryPod(c *runtimeapi.PodSandboxConfig, handler string) (*Pod, error) {
+	if handler == "" {
+		handler = t.Handler
+	}
 	t.around(c)
 	r, err := t.CRI.RunPodSandbox(t.Ctx, &runtimeapi.RunPodSandboxRequest{Config: c, RuntimeHandler: handler})
 	if err != nil {

@@ -35,6 +35,7 @@ type Group struct {
 type T struct {
 	*Env
 	Ctx      context.Context
+	Handler  string // of the pods that it makes; "" = the default one
 	name     string
 	cleanups []func(*T)
 	failures []string
