@@ -59,6 +59,7 @@ static const struct key {
 	    "Devices that the kubelet lists belong to the container's runAsUser and runAsGroup."),
 	KEY(privileged_without_host_devices, KEY_BOOL, "false", "Privileged containers get only the devices that are listed."),
 	KEY(absent_mount_sources_to_reject, KEY_LIST, "", "Host paths that are not made when they are missing: an error instead."),
+	KEY(cdi_dirs, KEY_LIST, "/etc/cdi /var/run/cdi", "Where CDI specs of devices are (JSON); a later directory's win."),
 #undef KEY
 };
 

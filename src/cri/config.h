@@ -49,6 +49,7 @@ struct config {
 	char *seccomp_profile;          /* RuntimeDefault's file; "": built in */
 	bool device_ownership_from_security_context, privileged_without_host_devices;
 	struct strv absent_mount_sources_to_reject;
+	struct strv cdi_dirs;           /* later ones win */
 	struct config_runtime *runtimes;  /* [runtime.NAME] */
 	size_t n_runtimes;
 };

@@ -73,6 +73,8 @@ static unsigned monitor_flags(struct rpc *r, const Runtime__V1__ContainerConfig 
 {
 	return (config->tty ? MONITOR_FLAG_TERMINAL : 0u) | (config->stdin ? MONITOR_FLAG_STDIN : 0u) |
 	       (config->stdin_once ? MONITOR_FLAG_STDIN_ONCE : 0u) |
+	       /* Only a CDI device brings hooks. */
+	       (config->n_cdi_devices ? MONITOR_FLAG_HOOKS : 0u) |
 	       (str_eq(r->serve->config.cgroup_driver, "systemd") ? MONITOR_FLAG_SYSTEMD_CGROUP : 0u);
 }
 

@@ -1,6 +1,7 @@
 #include "cri/container_spec.h"
 
 #include "base/file.h"
+#include "cri/cdi.h"
 #include "cri/devices.h"
 #include "cri/handlers.h"
 #include "cri/podfiles.h"
@@ -328,5 +329,6 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 	TRY(handlers_of_pod(s, c->pod, &runtime));
 	TRY(devices_collect(&r->arena, &s->config, runtime && runtime->privileged_without_host_devices, c->pod, &config,
 			    &in));
-	return err_wrap(spec_build(&in, ret_spec), "runtime spec");
+	TRY_WRAP(spec_build(&in, ret_spec), "runtime spec");
+	return cdi_edit_spec(r, &config, ret_spec);
 }

@@ -39,6 +39,18 @@ struct err *handlers_find(const struct serve *s, const char *name, const struct 
 	return unknown(s, name);
 }
 
+/* Its root file system is mapped by serve for box, not for others: Status does not offer it, either. */
+struct err *handlers_check(const struct config_runtime *rt, const Runtime__V1__PodSandboxConfig *config)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *l = config->linux;
+	const Runtime__V1__NamespaceOption *ns = l && l->security_context ? l->security_context->namespace_options : NULL;
+
+	if (rt && ns && ns->userns_options && ns->userns_options->mode == RUNTIME__V1__NAMESPACE_MODE__POD)
+		return err_new(ERR_UNIMPLEMENTED, "runtime handler %s: user namespaces are offered with the built-in one only",
+			       rt->name);
+	return NULL;
+}
+
 struct err *handlers_of_pod(const struct serve *s, const struct pod *p, const struct config_runtime **ret)
 {
 	return handlers_find(s, p->request->runtime_handler, ret);

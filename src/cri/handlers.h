@@ -14,6 +14,9 @@
 /* *ret* is NULL for the built-in executor. ERR_NOT_FOUND names those there are. */
 struct err *handlers_find(const struct serve *s, const char *name, const struct config_runtime **ret) _must_check_;
 
+/* ERR_UNIMPLEMENTED: what a pod of that runtime cannot have. */
+struct err *handlers_check(const struct config_runtime *rt, const Runtime__V1__PodSandboxConfig *config) _must_check_;
+
 /* Of a pod that was made with a handler that is gone: an error. */
 struct err *handlers_of_pod(const struct serve *s, const struct pod *p, const struct config_runtime **ret) _must_check_;
 

@@ -195,6 +195,7 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 	r->subject = key;
 	rpc_about_config(r, in->config);
 	TRY(handlers_find(r->serve, in->runtime_handler, &runtime));
+	TRY(handlers_check(runtime, in->config));
 	TRY(check_config(in->config));
 	rpc_stage(r, "waiting for the same pod's earlier operation");
 	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);

@@ -272,6 +272,8 @@ struct err *mon_container_start(struct monitor *m, struct request *r)
 
 	if (c->runtime[0]) {
 		TRY(mon_job_start(m, JOB_START, i, c->gen));
+		c->launching = true;
+		mon_close_fd(&c->error_fd);
 	} else {
 		if (write(c->start_fd, "", 1) != 1)
 			return err_errno(errno, "container %s: tell its init to start", c->id);
@@ -283,6 +285,55 @@ struct err *mon_container_start(struct monitor *m, struct request *r)
 	c->waiter = r->waiter;
 	r->later = true;
 	return NULL;
+}
+
+/* ---- a start that takes more than a byte: another runtime's, or with poststart hooks ------------ */
+
+struct err *mon_container_run_hooks(const struct container *c, enum box_hook kind, pid_t pid)
+{
+	_buf_ struct buf spec = BUF_INIT;
+	_close_ int dir = -1;
+
+	if (!(c->flags & MONITOR_FLAG_HOOKS) || c->runtime[0])
+		return NULL;
+	TRY(file_open_dir(AT_FDCWD, c->bundle, false, 0, &dir));
+	TRY(file_read_at(dir, "config.json", MONITOR_SPEC_MAX, &spec));
+	return box_run_hooks(spec.data, spec.len, kind, c->id, c->bundle, pid);
+}
+
+void mon_container_launch(struct monitor *m, unsigned i, int sock)
+{
+	int *const keep[] = { &sock };
+	struct err *e = mon_process_keep(keep, ARRAY_LEN(keep));
+	const struct container *c = &m->containers[i];
+	struct external x;
+
+	if (!e)
+		e = mon_container_external(c, &x) ? external_start(&x) : mon_container_run_hooks(c, BOX_POSTSTART, c->pid);
+	mon_job_report(m, sock, 0, e);
+}
+
+static void set_running(struct monitor *m, struct container *c)
+{
+	c->phase = PHASE_RUNNING;
+	c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
+	mon_reply_ok(m, &c->waiter);
+}
+
+void mon_container_launched(struct monitor *m, unsigned i, struct err *e, struct message *result)
+{
+	struct container *c = &m->containers[i];
+
+	(void)result;
+	c->launching = false;
+	if (e) {
+		mon_process_kill(c->pid, SIGKILL, false);
+		mon_reply_error(m, &c->waiter, e);
+	} else {
+		set_running(m, c);
+	}
+	if (c->reaped)
+		mon_container_ended(m, i, c->status);
 }
 
 void mon_container_started(struct monitor *m, unsigned i)
@@ -303,43 +354,15 @@ void mon_container_started(struct monitor *m, unsigned i)
 		mon_reply_error(m, &c->waiter, err_new(ERR_INVALID, "%.*s", (int)n, text));
 		return;
 	}
-	c->phase = PHASE_RUNNING;
-	c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
-	mon_reply_ok(m, &c->waiter);
-}
-
-/* ---- another runtime's start ------------------------------------------------------------------ */
-
-void mon_container_launch(struct monitor *m, unsigned i, int sock)
-{
-	int *const keep[] = { &sock };
-	struct err *e = mon_process_keep(keep, ARRAY_LEN(keep));
-	struct external x;
-
-	if (!e && mon_container_external(&m->containers[i], &x))
-		e = external_start(&x);
-	mon_job_report(m, sock, 0, e);
-}
-
-void mon_container_launched(struct monitor *m, unsigned i, struct err *e, struct message *result)
-{
-	struct container *c = &m->containers[i];
-
-	(void)result;
-	if (c->phase != PHASE_STARTING) {
-		err_free(e);
+	if (!(c->flags & MONITOR_FLAG_HOOKS)) {
+		set_running(m, c);
 		return;
 	}
-	if (e) {
-		mon_process_kill(c->pid, SIGKILL, false);
-		mon_reply_error(m, &c->waiter, e);
-	} else {
-		c->phase = PHASE_RUNNING;
-		c->started_ns = c->asked_ns > 0 ? c->asked_ns : clock_wall_ns();
-		mon_reply_ok(m, &c->waiter);
-	}
-	if (c->reaped)
-		mon_container_ended(m, i, c->status);
+	struct err *e = mon_job_start(m, JOB_START, i, c->gen);
+
+	c->launching = !e;
+	if (e)
+		mon_container_launched(m, i, e, NULL);
 }
 
 struct err *mon_container_forget(struct monitor *m, struct request *r)

@@ -42,6 +42,8 @@ void mon_container_kill(struct monitor *m, unsigned i)
 		mon_close_fd(&c->start_fd);
 		mon_job_kill(m, JOB_CREATE, i);
 	}
+	if (c->launching)
+		mon_job_kill(m, JOB_START, i);
 	mon_process_kill(c->pid, SIGKILL, false);
 	if (c->phase < PHASE_DRAINING)
 		kill_cgroup(c);
@@ -63,7 +65,7 @@ static void settle_start(struct monitor *m, unsigned i)
 	struct container *c = &m->containers[i];
 
 	mon_container_started(m, i);
-	if (c->waiter.type)
+	if (c->waiter.type && !c->launching)
 		mon_reply_error(m, &c->waiter,
 			    err_new(ERR_INTERNAL, "container %s: init ended before the program ran", c->id));
 }
@@ -74,15 +76,15 @@ void mon_container_ended(struct monitor *m, unsigned i, int status)
 	int64_t now = clock_mono_ns();
 
 	c->pid = 0;
-	/* The program may be over before the runtime that started it says so: first that, then the end. */
-	if (c->phase == PHASE_STARTING && c->runtime[0] && c->waiter.type && !c->reaped) {
+	if (c->phase == PHASE_STARTING && !c->launching && !c->reaped)
+		settle_start(m, i);
+	/* The program may be over before all of its start is: first that, then the end. */
+	if (c->launching) {
 		c->reaped = true;
 		c->status = status;
 		return;
 	}
 	mon_status_split(status, &c->code, &c->signal);
-	if (c->phase == PHASE_STARTING)
-		settle_start(m, i);
 	c->finished_ns = MAX(clock_wall_ns(), c->started_ns);
 	/* In a PID namespace of its own the rest is dead already; in a shared one it dies now. */
 	kill_cgroup(c);
@@ -117,6 +119,9 @@ void mon_container_record(struct monitor *m, unsigned i, int sock)
 		err_ignore(external_delete(&x));
 	if (!e && c->state_dir[0])
 		e = write_record(c);
+	/* runtime-spec, "Lifecycle": what they say of failures is noted, no more. */
+	if (!e)
+		e = mon_container_run_hooks(c, BOX_POSTSTOP, 0);
 	mon_job_report(m, sock, 0, e);
 }
 
@@ -128,7 +133,7 @@ void mon_container_check_drained(struct monitor *m, unsigned i)
 		return;
 	mon_close_fd(&c->master_fd);
 	c->phase = PHASE_RECORDING;
-	if (!c->state_dir[0] && !c->runtime[0]) {
+	if (!c->state_dir[0] && !c->runtime[0] && !(c->flags & MONITOR_FLAG_HOOKS)) {
 		mon_container_recorded(m, i, NULL, NULL);
 		return;
 	}
@@ -156,7 +161,7 @@ static void note_failure(struct container *c, struct err *e)
 {
 	if (!e)
 		return;
-	_free_ char *text = base_printf("the exit record could not be written: %s", err_text(e));
+	_free_ char *text = base_printf("at its end: %s", err_text(e));
 
 	crilog_note(&c->log, text);
 	err_free(e);

@@ -91,6 +91,7 @@ enum monitor_flags {
 	MONITOR_FLAG_SYSTEMD_CGROUP = 1 << 6,
 	MONITOR_FLAG_ALL = 1 << 7,             /* signal: every process of the container's cgroup */
 	MONITOR_FLAG_MOUNTS = 1 << 8,          /* create: a mount namespace is among the fds */
+	MONITOR_FLAG_HOOKS = 1 << 9,           /* create: BUNDLE/config.json may have poststart and poststop hooks */
 };
 
 /* Namespaces of the pod's own; the others are the node's. */

@@ -15,6 +15,7 @@
 #define CRISP_POD_STATE_H
 
 #include "base/clock.h"
+#include "box/box.h"
 #include "pod/crilog.h"
 #include "pod/protocol.h"
 
@@ -86,7 +87,8 @@ struct container {
 	unsigned flags;
 	pid_t pid;               /* of init; 0: not known yet or reaped */
 	bool cancelled;          /* given up while MAKING */
-	bool reaped;             /* ended while another runtime's start is still in flight; `status` is kept */
+	bool launching;          /* JOB_START is in flight: another runtime's start, or poststart hooks */
+	bool reaped;             /* ended meanwhile; `status` is kept */
 	int status;
 	int start_fd, error_fd, stdin_fd, console_fd; /* console_fd: where the terminal's master arrives */
 	int master_fd;           /* a second descriptor of the terminal for input and its size */
@@ -215,8 +217,9 @@ struct err *mon_container_forget(struct monitor *m, struct request *r) _must_che
 void mon_container_make(struct monitor *m, unsigned i, int sock);            /* in the job */
 void mon_container_made(struct monitor *m, unsigned i, struct err *e, struct message *result);
 void mon_container_started(struct monitor *m, unsigned i);                   /* error_fd is readable */
-void mon_container_launch(struct monitor *m, unsigned i, int sock);          /* in the job: another runtime's start */
+void mon_container_launch(struct monitor *m, unsigned i, int sock);          /* in the job */
 void mon_container_launched(struct monitor *m, unsigned i, struct err *e, struct message *result);
+struct err *mon_container_run_hooks(const struct container *c, enum box_hook kind, pid_t pid) _must_check_; /* in a job */
 struct external;
 bool mon_container_external(const struct container *c, struct external *ret); /* false: box's */
 
