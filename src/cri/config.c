@@ -54,7 +54,7 @@ static const struct key {
 	KEY(default_capabilities, KEY_LIST,
 	    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
 	    "AUDIT_WRITE", "What a container has that adds and drops nothing."),
-	KEY(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file as Docker has it; empty: built in."),
+	KEY(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file in the form of OCI or Docker; empty: built in."),
 	KEY(device_ownership_from_security_context, KEY_BOOL, "false",
 	    "Devices that the kubelet lists belong to the container's runAsUser and runAsGroup."),
 	KEY(privileged_without_host_devices, KEY_BOOL, "false", "Privileged containers get only the devices that are listed."),

@@ -91,7 +91,7 @@ static void put_default_profile(struct build *b, yyjson_mut_val *linux_obj)
 	put_conditional(b, rules);
 }
 
-/* The localhost profile as it is; that it is one the executor can load shows when it is parsed there. */
+/* The profile of a file; that it is one the executor can load shows when it is parsed there. */
 static struct err *put_localhost(struct build *b, yyjson_mut_val *linux_obj)
 {
 	yyjson_val *profile;
@@ -99,8 +99,7 @@ static struct err *put_localhost(struct build *b, yyjson_mut_val *linux_obj)
 	TRY_WRAP(json_read(b->arena, b->in->seccomp_profile, strlen(b->in->seccomp_profile), &profile), "seccomp profile");
 	if (!yyjson_is_obj(profile))
 		return err_new(ERR_INVALID, "seccomp profile: not an object");
-	yyjson_mut_obj_add_val(b->doc, linux_obj, "seccomp", yyjson_val_mut_copy(b->doc, profile));
-	return NULL;
+	return err_wrap(build_seccomp_file(b, profile, linux_obj), "seccomp profile");
 }
 
 struct err *build_seccomp(struct build *b, yyjson_mut_val *linux_obj)

@@ -21,5 +21,6 @@ extern const size_t seccomp_rows_n;
 extern const char *const seccomp_arches[];
 extern const size_t seccomp_arches_n;
 extern const char seccomp_native_names[];
+extern const char seccomp_go_arch[];    /* as Go, and so Docker's profiles, call it */
 
 #endif

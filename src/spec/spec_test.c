@@ -462,6 +462,55 @@ TEST(default_capabilities_of_the_configuration)
 	CHECK_STR(at(&f, "/process/capabilities/bounding"), "[]");
 }
 
+TEST(seccomp_profiles_in_dockers_form)
+{
+	static const char text[] =
+		"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_MIPS\",\"subArchitectures\":[\"SCMP_ARCH_X86\"]},"
+		"{\"architecture\":\"SCMP_ARCH_X86_64\",\"subArchitectures\":[\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"]},"
+		"{\"architecture\":\"SCMP_ARCH_AARCH64\",\"subArchitectures\":[\"SCMP_ARCH_ARM\"]}],\"syscalls\":["
+		"{\"names\":[\"always\"],\"action\":\"SCMP_ACT_ALLOW\",\"comment\":\"x\",\"includes\":{},\"excludes\":{}},"
+		"{\"name\":\"single\",\"action\":\"SCMP_ACT_ALLOW\"},"
+		"{\"names\":[\"has\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_CHOWN\",\"CAP_KILL\"]}},"
+		"{\"names\":[\"half\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_CHOWN\",\"CAP_SYS_ADMIN\"]}},"
+		"{\"names\":[\"unknown\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_OF_TOMORROW\"]}},"
+		"{\"names\":[\"not\"],\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"caps\":[\"CAP_SYS_ADMIN\",\"CAP_CHOWN\"]}},"
+		"{\"names\":[\"without\"],\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"caps\":[\"CAP_SYS_ADMIN\"]}},"
+		"{\"names\":[\"arch\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"arches\":[\"amd64\",\"arm64\"]}},"
+		"{\"names\":[\"other\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"arches\":[\"s390x\"]}},"
+		"{\"names\":[\"excluded\"],\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"arches\":[\"amd64\",\"arm64\"]}},"
+		"{\"names\":[\"old\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"4.8\"}},"
+		"{\"names\":[\"new\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"99.0\"}}]}";
+	static const char *const want[] = { "always", "single", "has", "without", "arch", "old" };
+	static const char *const bad[] = {
+		"{\"syscalls\":[1]}", "{\"syscalls\":[{\"includes\":{\"minKernel\":\"new\"}}]}", "{\"syscalls\":[{\"includes\":[]}]}",
+		"{\"architectures\":[],\"archMap\":[]}", "[]", "{",
+	};
+	_fixture_ struct fixture f;
+	Runtime__V1__SecurityProfile p = RUNTIME__V1__SECURITY_PROFILE__INIT;
+	char path[64], name[64];
+
+	fixture_init(&f);
+	f.sc.seccomp = &p;
+	p.profile_type = RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	f.in.seccomp_profile = text;
+	CHECK_OK(build(&f));
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		snprintf(path, sizeof(path), "/linux/seccomp/syscalls/%zu", i);
+		snprintf(name, sizeof(name), "{\"names\":[\"%s\"],\"action\":\"SCMP_ACT_ALLOW\"}", want[i]);
+		if (!strcmp(want[i], "single"))
+			snprintf(name, sizeof(name), "{\"action\":\"SCMP_ACT_ALLOW\",\"names\":[\"single\"]}");
+		CHECK_STR(at(&f, path), name);
+	}
+	CHECK_STR(at(&f, "/linux/seccomp/syscalls/6"), "-");
+	CHECK_STR(at(&f, "/linux/seccomp/archMap"), "-");
+	CHECK(strcmp(at(&f, "/linux/seccomp/architectures/0"), "-") != 0);
+	CHECK(strcmp(at(&f, "/linux/seccomp/architectures/1"), "-") != 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		f.in.seccomp_profile = bad[i];
+		CHECK_ERR(build(&f), ERR_INVALID);
+	}
+}
+
 TEST(seccomp_default_of_the_configuration)
 {
 	_fixture_ struct fixture f;

@@ -33,6 +33,7 @@ var securityCases = []suite.Case{
 	{Name: "seccomp-default-with-capabilities", Run: seccompCaps},
 	{Name: "seccomp-unconfined", Run: seccompUnconfined},
 	{Name: "seccomp-localhost", Run: seccompLocalhost},
+	{Name: "seccomp-localhost-of-docker", Run: seccompDocker, CrispOnly: "containerd passes over the conditions, CRI-O does not"},
 	{Name: "seccomp-bad-profiles", Run: seccompBad},
 	{Name: "devices-default", Run: devicesDefault},
 	{Name: "devices-by-request", Run: devicesRequested},
@@ -331,6 +332,22 @@ func seccompLocalhost(t *suite.T) {
 	c := p.Run(seccomp(runtimeapi.SecurityProfile_Localhost, path))
 	suite.Equal(t, "mkdir", c.Errors("syscalls", "mkdir")["mkdir"], unix.ErrnoName(unix.EOPNOTSUPP))
 	suite.Equal(t, "mode of an exec", suite.Decode[payload.Report](t, c.Exec("report")).Status["Seccomp"], "2")
+}
+
+// Docker's form: conditions on capabilities and architecture.
+func seccompDocker(t *suite.T) {
+	path := t.File("docker.json", `{"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": "SCMP_ARCH_X86_64",
+"subArchitectures": ["SCMP_ARCH_X86"]}, {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}], "syscalls": [
+{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13, "excludes": {"caps": ["CAP_SYS_TIME"]}},
+{"name": "getcwd", "action": "SCMP_ACT_ERRNO", "errnoRet": 13, "includes": {"caps": ["CAP_SYS_TIME"]}}]}`)
+	p := t.RunPod()
+	profile := seccomp(runtimeapi.SecurityProfile_Localhost, path)
+	got := p.Run(profile).Errors("syscalls", "mkdir", "getcwd")
+	suite.Equal(t, "mkdir", got["mkdir"], "EACCES")
+	suite.Equal(t, "getcwd", got["getcwd"], "")
+	got = p.Run(profile, caps([]string{"SYS_TIME"}, nil)).Errors("syscalls", "mkdir", "getcwd")
+	suite.Equal(t, "mkdir with SYS_TIME", got["mkdir"], "")
+	suite.Equal(t, "getcwd with SYS_TIME", got["getcwd"], "EACCES")
 }
 
 // CVE-2023-2431: an empty name must not mean unconfined.
