@@ -32,6 +32,7 @@ struct err *build_caps(struct build *b) _must_check_;                           
 struct err *build_process(struct build *b, yyjson_mut_val *root) _must_check_;
 struct err *build_mounts(struct build *b, yyjson_mut_val *root) _must_check_;
 struct err *build_linux(struct build *b, yyjson_mut_val *root) _must_check_;
+struct err *build_apparmor(struct build *b, yyjson_mut_val *process) _must_check_;
 struct err *build_seccomp(struct build *b, yyjson_mut_val *linux_obj) _must_check_;
 /* linux.seccomp from a file's *profile*, an object. */
 struct err *build_seccomp_file(struct build *b, yyjson_val *profile, yyjson_mut_val *linux_obj) _must_check_;
