@@ -22,7 +22,7 @@ download=$out/download
 jobs=${JOBS:-2}
 
 # In order of need: a part may use what stands before it.
-parts="linux-headers musl mbedtls protobuf-c libseccomp libcap nghttp2 yyjson isa-l zstd dash toybox cri-api"
+parts="linux-headers musl mbedtls protobuf-c libseccomp libcap nghttp2 yyjson libyaml isa-l zstd dash toybox cri-api"
 
 die()
 {

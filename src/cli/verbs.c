@@ -130,7 +130,15 @@ static const struct cli_option update_options[] = {
 	END,
 };
 
+static const struct cli_option explain_options[] = {
+	{ 0, "root", "DIR", "where records are, should no runtime answer; else as crisp serve is configured" },
+	{ 'n', "tail", "N", "lines of each log (10)" },
+	END,
+};
+
 const struct cli_verb cli_verbs[] = {
+	{ "explain", "one page on a pod or container: what was asked and done, where it stands, why it ended", "POD|CONTAINER",
+	  explain_options, cli_explain, 1, 1, 0 },
 	{ "pods", "list pods", "", pods_options, cli_pods, 0, 0, 0 },
 	{ "ps", "list containers", "", ps_options, cli_ps, 0, 0, 0 },
 	{ "images", "list images", "[NAME]", images_options, cli_images, 0, 1, 0 },

@@ -27,6 +27,7 @@ func Groups() []suite.Group {
 		{Name: "badregistry", Cases: faultCases()},
 		{Name: "badimage", Cases: badImageCases()},
 		{Name: "runtimeclass", Cases: runtimeClassCases()},
+		{Name: "client", Cases: clientCases},
 		{Name: "survival", Cases: survivalCases},
 	}
 	name(groups)
