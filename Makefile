@@ -33,7 +33,7 @@ VEN := build/vendor/$(ARCH)
 VENN := build/vendor/native
 GEN := build/gen
 
-LIBS := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lprotobuf-c -lyyjson -lisal -lzstd -lseccomp -lcap
+LIBS := -lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lprotobuf-c -lyyjson -lyaml -lisal -lzstd -lseccomp -lcap
 
 # Sources: tests, fuzz targets and other architectures' files left out.
 others := $(filter-out $(ARCH),x86_64 aarch64)

@@ -73,17 +73,19 @@ static int help(FILE *to)
 
 int main(int argc, char **argv)
 {
-	const char *word = argc > 1 ? argv[1] : NULL;
+	const char *word = argc > 1 ? argv[1] : NULL, *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	/* A link of this name is the client, whatever the verb. */
+	bool crictl = argc > 0 && !strcmp(slash ? slash + 1 : argv[0], "crictl");
 
-	if (oci_is_asked(argc, argv))
+	if (!crictl && oci_is_asked(argc, argv))
 		return oci_main(argc, argv);
 	if (!word)
 		return help(stderr);
-	if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"))
+	if (!strcmp(word, "--help") || !strcmp(word, "-h") || (!strcmp(word, "help") && argc == 2))
 		return help(stdout);
-	if (!strcmp(word, "--version"))
+	if (!strcmp(word, "--version") || !strcmp(word, "-v"))
 		return version_main(argc, argv);
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+	for (size_t i = 0; i < ARRAY_LEN(roles) && !crictl; i++)
 		if (!strcmp(word, roles[i].name))
 			return roles[i].main(argc - 1, argv + 1);
 	return cli_main(argc, argv);

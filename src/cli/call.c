@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "cli/yaml.h"
 #include "cri/pbjson.h"
 
 #include <fcntl.h>
@@ -25,15 +26,21 @@ static struct err *find_method(const char *name, const ProtobufCServiceDescripto
 	return err_new(ERR_INTERNAL, "CRI has no method %s", name);
 }
 
-static struct err *connect_once(struct cli *c)
+/* The connection for *service*: the image service may be elsewhere. */
+static struct err *connect_once(struct cli *c, const ProtobufCServiceDescriptor *service, struct grpc_client **ret)
 {
-	if (c->client)
-		return NULL;
-	return err_wrap(grpc_client_connect(c->endpoint, &c->client),
-			"no CRI runtime (is crisp serve running? --runtime-endpoint names another socket)");
+	bool elsewhere = service == services[1] && strcmp(c->endpoint, c->image_endpoint) != 0;
+	struct grpc_client **client = elsewhere ? &c->image_client : &c->client;
+
+	if (!*client)
+		TRY_WRAP(grpc_client_connect(elsewhere ? c->image_endpoint : c->endpoint, client),
+			 "no CRI runtime (is crisp serve running? --runtime-endpoint names another socket)");
+	*ret = *client;
+	return NULL;
 }
 
 struct request {
+	struct grpc_client *client;
 	char *path;
 	const ProtobufCMessageDescriptor *reply;
 	void *bytes;
@@ -45,11 +52,19 @@ static struct err *prepare(struct cli *c, const char *method, const void *messag
 	const ProtobufCServiceDescriptor *service;
 	const ProtobufCMethodDescriptor *m;
 
-	TRY(connect_once(c));
 	TRY(find_method(method, &service, &m));
+	TRY(connect_once(c, service, &ret->client));
 	ret->path = arena_printf(&c->arena, "/%s/%s", service->name, method);
 	ret->reply = m->output;
 	return pack_message(&c->arena, message, &ret->bytes, &ret->len);
+}
+
+/* --debug: what was called and what came, without contents: requests may hold credentials. */
+static void tell(struct cli *c, const struct request *r, int64_t began_ns, size_t len, const struct err *e)
+{
+	if (c->settings.debug)
+		fprintf(stderr, "crisp: debug: %s: %zu bytes asked, %zu answered in %.1f ms%s%s\n", r->path, r->len, len,
+			(double)(clock_mono_ns() - began_ns) / 1e6, e ? ": " : "", e ? err_kind_name(err_kind(e)) : "");
 }
 
 struct err *cli_call(struct cli *c, const char *method, const void *message, int64_t timeout_ns, void *ret_reply)
@@ -61,10 +76,14 @@ struct err *cli_call(struct cli *c, const char *method, const void *message, int
 
 	if (c->timeout_ns)
 		timeout_ns = c->timeout_ns;
-	int64_t deadline = timeout_ns == CLOCK_NEVER ? CLOCK_NEVER : clock_mono_ns() + timeout_ns;
+	int64_t began = clock_mono_ns(), deadline = timeout_ns == CLOCK_NEVER ? CLOCK_NEVER : began + timeout_ns;
 
 	TRY(prepare(c, method, message, &r));
-	TRY(grpc_client_call(c->client, r.path, r.bytes, r.len, deadline, &body, &len));
+	struct err *e = grpc_client_call(r.client, r.path, r.bytes, r.len, deadline, &body, &len);
+
+	tell(c, &r, began, len, e);
+	if (e)
+		return e;
 	TRY_WRAP(pack_unpack(&c->arena, r.reply, body, len, &reply), "the runtime's answer");
 	*(void **)ret_reply = reply;
 	return NULL;
@@ -97,7 +116,7 @@ struct err *cli_stream(struct cli *c, const char *method, const void *message,
 	TRY(prepare(c, method, message, &r));
 	struct stream_context s = { .c = c, .type = r.reply, .on_message = on_message, .context = context };
 	int64_t deadline = c->timeout_ns ? clock_mono_ns() + c->timeout_ns : CLOCK_NEVER;
-	struct err *e = grpc_client_stream(c->client, r.path, r.bytes, r.len, deadline, on_bytes, &s);
+	struct err *e = grpc_client_stream(r.client, r.path, r.bytes, r.len, deadline, on_bytes, &s);
 
 	if (!s.error)
 		return e;
@@ -165,6 +184,16 @@ struct err *cli_find_pod(struct cli *c, const char *prefix, const char **ret_id)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* By the name; else by the first sign, since a configuration is an object. */
+static bool is_json(const char *path, const struct buf *text)
+{
+	if (str_ends(path, ".json"))
+		return true;
+	if (str_ends(path, ".yaml") || str_ends(path, ".yml"))
+		return false;
+	return buf_text(text)[strspn(buf_text(text), " \t\r\n")] == '{';
+}
+
 struct err *cli_read_config(struct cli *c, const char *path, const ProtobufCMessageDescriptor *d, void *ret)
 {
 	_buf_ struct buf text = BUF_INIT;
@@ -177,6 +206,13 @@ struct err *cli_read_config(struct cli *c, const char *path, const ProtobufCMess
 			return err_new(ERR_NOT_FOUND, "%s: %m", path);
 	}
 	TRY_WRAP(file_read_fd(fd < 0 ? 0 : fd, PBJSON_FILE_MAX, &text), "%s", path);
+	if (!is_json(path, &text)) {
+		_buf_ struct buf json = BUF_INIT;
+
+		TRY_WRAP(yaml_to_json(buf_text(&text), text.len, &json), "%s", path);
+		buf_clear(&text);
+		buf_append(&text, json.data, json.len);
+	}
 	TRY_WRAP(pbjson_parse(&c->arena, d, buf_text(&text), text.len, &m), "%s", path);
 	*(void **)ret = m;
 	return NULL;

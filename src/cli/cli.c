@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cli/human.h"
+#include "cli/settings.h"
 #include "cli/verb.h"
 
 #include <stdio.h>
@@ -26,6 +27,13 @@ static int complain(const char *verb, struct err *e)
 
 static const struct cli_verb *find_verb(const char *name)
 {
+	static const struct {
+		const char *alias, *name;
+	} aliases[] = { { "image", "images" }, { "img", "images" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+		if (!strcmp(aliases[i].alias, name))
+			name = aliases[i].name;
 	for (const struct cli_verb *v = cli_verbs; v->name; v++)
 		if (!strcmp(v->name, name))
 			return v;
@@ -33,66 +41,112 @@ static const struct cli_verb *find_verb(const char *name)
 }
 
 /* Options that stand before the verb, where crictl's users put them. */
+enum { EARLY_CONFIG, EARLY_RUNTIME, EARLY_IMAGE, EARLY_TIMEOUT, EARLY_DEBUG, EARLY_N };
+
+static const struct {
+	const char *name, *letter;
+	bool takes;
+} early_rows[EARLY_N] = {
+	[EARLY_CONFIG] = { "--config", "-c", true },
+	[EARLY_RUNTIME] = { "--runtime-endpoint", "-r", true },
+	[EARLY_IMAGE] = { "--image-endpoint", "-i", true },
+	[EARLY_TIMEOUT] = { "--timeout", "-t", true },
+	[EARLY_DEBUG] = { "--debug", "-D", false },
+};
+
 struct early {
-	const char *endpoint, *timeout;
+	const char *value[EARLY_N];
 	int next;                 /* index of the verb */
 };
 
+static size_t find_early(const char *word, size_t len)
+{
+	for (size_t k = 0; k < EARLY_N; k++)
+		if ((strlen(early_rows[k].name) == len && !strncmp(early_rows[k].name, word, len)) ||
+		    !strcmp(early_rows[k].letter, word))
+			return k;
+	return EARLY_N;
+}
+
 static struct err *parse_early(int argc, char **argv, struct early *ret)
 {
-	static const struct {
-		const char *name, *letter;
-	} rows[] = { { "--runtime-endpoint", "-r" }, { "--image-endpoint", "-i" }, { "--timeout", "-t" } };
 	int i = 1;
 
 	for (; i < argc && argv[i][0] == '-'; i++) {
-		const char *value = NULL;
-		size_t k, len = strcspn(argv[i], "=");
+		size_t len = strcspn(argv[i], "="), k = find_early(argv[i], len);
 
-		for (k = 0; k < ARRAY_LEN(rows); k++)
-			if ((strlen(rows[k].name) == len && !strncmp(argv[i], rows[k].name, len)) ||
-			    !strcmp(argv[i], rows[k].letter))
-				break;
-		if (k == ARRAY_LEN(rows))
+		if (k == EARLY_N)
 			return err_new(ERR_INVALID, "there is no option %s before the verb", argv[i]);
 		if (argv[i][len] == '=')
-			value = argv[i] + len + 1;
+			ret->value[k] = argv[i] + len + 1;
+		else if (!early_rows[k].takes)
+			ret->value[k] = "true";
 		else if (++i < argc)
-			value = argv[i];
+			ret->value[k] = argv[i];
 		else
 			return err_new(ERR_INVALID, "%s takes a value", argv[i - 1]);
-		if (k == 2)
-			ret->timeout = value;
-		else
-			ret->endpoint = value;
 	}
 	ret->next = i;
 	return NULL;
 }
 
-static struct err *set_endpoint(struct cli *c, const struct early *early)
+static const char *first_of(const char *const *from, size_t n)
 {
-	const char *from[] = { cli_text(c, "runtime-endpoint"), early->endpoint, getenv("CRISP_SOCKET"),
-			       getenv("CONTAINER_RUNTIME_ENDPOINT") };
+	for (size_t i = 0; i < n; i++)
+		if (!str_empty(from[i]))
+			return from[i];
+	return NULL;
+}
 
-	c->endpoint = CLI_ENDPOINT;
-	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
-		if (str_empty(from[i]))
-			continue;
-		c->endpoint = from[i];
-		break;
-	}
-	if (str_starts(c->endpoint, "unix://"))
-		c->endpoint += 7;
-	if (c->endpoint[0] != '/')
-		return err_new(ERR_INVALID, "\"%s\" is not the address of a unix socket (unix:///path)", c->endpoint);
+static struct err *set_endpoint(const char *const *from, size_t n, const char **ret)
+{
+	const char *address = first_of(from, n);
+
+	if (str_starts(address, "unix://"))
+		address += strlen("unix://");
+	if (address[0] != '/')
+		return err_new(ERR_INVALID, "\"%s\" is not the address of a unix socket (unix:///path)", address);
+	*ret = address;
+	return NULL;
+}
+
+static struct err *set_endpoints(struct cli *c, const struct early *early)
+{
+	const char *runtime[] = { cli_text(c, "runtime-endpoint"), early->value[EARLY_RUNTIME], getenv("CRISP_SOCKET"),
+				  getenv("CONTAINER_RUNTIME_ENDPOINT"), c->settings.runtime_endpoint, CLI_ENDPOINT };
+
+	TRY(set_endpoint(runtime, ARRAY_LEN(runtime), &c->endpoint));
+	/* An endpoint that is asked for is for both. */
+	bool asked = cli_text(c, "runtime-endpoint") || early->value[EARLY_RUNTIME];
+	const char *image[] = { early->value[EARLY_IMAGE], asked ? c->endpoint : NULL, getenv("IMAGE_SERVICE_ENDPOINT"),
+				getenv("CONTAINER_RUNTIME_ENDPOINT") || getenv("CRISP_SOCKET") ? c->endpoint : NULL,
+				c->settings.image_endpoint, c->endpoint };
+
+	return set_endpoint(image, ARRAY_LEN(image), &c->image_endpoint);
+}
+
+static struct err *read_settings(struct cli *c, const struct early *early)
+{
+	const char *from[] = { early->value[EARLY_CONFIG], getenv("CRI_CONFIG_FILE") };
+
+	c->settings.file = first_of(from, ARRAY_LEN(from));
+	c->settings.file_asked = c->settings.file != NULL;
+	if (!c->settings.file)
+		c->settings.file = SETTINGS_FILE;
+	/* What `config` is about to write need not be there. */
+	if (c->verb->run == cli_config)
+		return NULL;
+	TRY(settings_read(&c->arena, &c->settings));
+	if (early->value[EARLY_DEBUG])
+		c->settings.debug = strcmp(early->value[EARLY_DEBUG], "false") != 0;
 	return NULL;
 }
 
 static struct err *set_timeout(struct cli *c, const struct early *early)
 {
-	const char *text = early->timeout;
+	const char *text = early->value[EARLY_TIMEOUT];
 
+	c->timeout_ns = c->settings.timeout_ns;
 	/* stop has an option of this name for itself. */
 	for (size_t i = 0; i < c->n_given; i++)
 		if (!strcmp(c->given[i].option->name, "timeout") && !c->given[i].option->letter)
@@ -105,7 +159,8 @@ static struct err *set_timeout(struct cli *c, const struct early *early)
 static struct err *run(struct cli *c, const struct early *early, int argc, char **argv)
 {
 	TRY(cli_parse(c, argc, argv));
-	TRY(set_endpoint(c, early));
+	TRY(read_settings(c, early));
+	TRY(set_endpoints(c, early));
 	TRY(set_timeout(c, early));
 	return c->verb->run(c);
 }
@@ -120,7 +175,14 @@ int cli_main(int argc, char **argv)
 		return complain(NULL, e);
 	if (early.next >= argc)
 		return complain(NULL, err_new(ERR_INVALID, "a verb is missing: crisp --help lists them"));
-	c.verb = find_verb(argv[early.next]);
+	const char *word = argv[early.next];
+
+	/* help VERB is VERB --help. */
+	if (!strcmp(word, "help") && early.next + 1 < argc && (c.verb = find_verb(argv[early.next + 1]))) {
+		cli_print_help(c.verb);
+		return 0;
+	}
+	c.verb = find_verb(word);
 	if (!c.verb)
 		return complain(NULL, err_new(ERR_INVALID, "there is no verb %s: crisp --help lists them",
 					      argv[early.next]));
@@ -129,6 +191,7 @@ int cli_main(int argc, char **argv)
 	bool help = err_is(e, ERR_CANCELLED) && cli_flag(&c, "help");
 
 	grpc_client_free(c.client);
+	grpc_client_free(c.image_client);
 	arena_done(&c.arena);
 	if (help) {
 		err_free(e);

@@ -144,6 +144,44 @@ static struct err *print_table(struct cli *c, const Runtime__V1__ListContainersR
 	return output_table(&t);
 }
 
+static struct err *print_verbose(struct cli *c, const Runtime__V1__ListContainersResponse *r)
+{
+	for (size_t i = 0; i < r->n_containers; i++) {
+		const container_message *m = r->containers[i];
+
+		TRY(output_printf("ID: %s\nPodID: %s\n", m->id, m->pod_sandbox_id));
+		if (m->metadata)
+			TRY(output_printf("Name: %s\nAttempt: %u\n", m->metadata->name, m->metadata->attempt));
+		TRY(output_printf("State: %s\nImage: %s\nCreated: %s\nLabels:\n", containers_state(m->state), image_name(m),
+				  output_time(&c->arena, m->created_at)));
+		for (size_t k = 0; k < m->n_labels; k++)
+			TRY(output_printf("\t%s -> %s\n", m->labels[k]->key, m->labels[k]->value));
+		TRY(output_printf("Annotations:\n"));
+		for (size_t k = 0; k < m->n_annotations; k++)
+			TRY(output_printf("\t%s -> %s\n", m->annotations[k]->key, m->annotations[k]->value));
+		TRY(output_printf("\n"));
+	}
+	return NULL;
+}
+
+/* --resolve-image-path: a name of the image where the runtime only says its ID. */
+static struct err *resolve_images(struct cli *c, Runtime__V1__ListContainersResponse *r)
+{
+	Runtime__V1__ListImagesRequest q = RUNTIME__V1__LIST_IMAGES_REQUEST__INIT;
+	Runtime__V1__ListImagesResponse *images;
+
+	TRY(cli_call(c, "ListImages", &q, CLI_QUERY_NS, &images));
+	for (size_t i = 0; i < r->n_containers; i++)
+		for (size_t k = 0; k < images->n_images; k++) {
+			const Runtime__V1__Image *m = images->images[k];
+			const char *name = m->n_repo_tags ? m->repo_tags[0] : m->n_repo_digests ? m->repo_digests[0] : NULL;
+
+			if (name && r->containers[i]->image && !strcmp(m->id, r->containers[i]->image_id))
+				r->containers[i]->image->user_specified_image = (char *)name;
+		}
+	return NULL;
+}
+
 struct err *cli_ps(struct cli *c)
 {
 	Runtime__V1__ListContainersResponse *r;
@@ -151,6 +189,10 @@ struct err *cli_ps(struct cli *c)
 
 	TRY(output_form(c, OUTPUT_TABLE, &form));
 	TRY(containers_list(c, false, &r));
+	if (cli_flag(c, "resolve-image-path"))
+		TRY(resolve_images(c, r));
+	if (!cli_flag(c, "quiet") && cli_flag(c, "verbose") && form == OUTPUT_TABLE)
+		return print_verbose(c, r);
 	if (!cli_flag(c, "quiet"))
 		return form == OUTPUT_TABLE ? print_table(c, r) : output_message(r, form);
 	for (size_t i = 0; i < r->n_containers; i++)
@@ -199,24 +241,34 @@ static struct err *print_status(struct cli *c, const Runtime__V1__ContainerStatu
 	return NULL;
 }
 
+static struct err *inspect_one(struct cli *c, const char *prefix, enum output_form form)
+{
+	Runtime__V1__ContainerStatusResponse *r;
+
+	TRY(containers_status(c, prefix, !cli_flag(c, "quiet"), &r));
+	if (form == OUTPUT_TABLE)
+		return print_status(c, r->status);
+	struct output_info *info = arena_calloc(&c->arena, r->n_info + 1, sizeof(*info));
+
+	for (size_t k = 0; k < r->n_info; k++)
+		info[k] = (struct output_info){ r->info[k]->key, r->info[k]->value };
+	return output_status(r->status, info, r->n_info, form);
+}
+
 struct err *cli_inspect(struct cli *c)
 {
+	Runtime__V1__ListContainersResponse *r;
 	enum output_form form;
 
 	TRY(output_form(c, OUTPUT_JSON, &form));
-	for (size_t i = 0; i < c->n_args; i++) {
-		Runtime__V1__ContainerStatusResponse *r;
-
-		TRY(containers_status(c, c->args[i], true, &r));
-		if (form == OUTPUT_TABLE) {
-			TRY(print_status(c, r->status));
-			continue;
-		}
-		struct output_info *info = arena_calloc(&c->arena, r->n_info + 1, sizeof(*info));
-
-		for (size_t k = 0; k < r->n_info; k++)
-			info[k] = (struct output_info){ r->info[k]->key, r->info[k]->value };
-		TRY(output_status(r->status, info, r->n_info, form));
-	}
+	for (size_t i = 0; i < c->n_args; i++)
+		TRY(inspect_one(c, c->args[i], form));
+	if (c->n_args)
+		return NULL;
+	TRY(containers_list(c, false, &r));
+	if (r->n_containers == 0)
+		return err_new(ERR_NOT_FOUND, "no container is named, and none fits the filters");
+	for (size_t i = 0; i < r->n_containers; i++)
+		TRY(inspect_one(c, r->containers[i]->id, form));
 	return NULL;
 }

@@ -9,11 +9,29 @@
 
 #define EXEC_SLACK_NS (10 * NS_PER_S)  /* past the command's own timeout */
 
-/* The command after the container; kubectl's users put -- before it. */
-static struct err *command(struct cli *c, char ***ret, size_t *ret_n)
-{
-	size_t skip = c->n_args > 1 && !strcmp(c->args[1], "--") ? 2 : 1;
+static const char *const filters[] = { "image", "label", "last", "latest", "name", "pod", "state" };
 
+static bool filtered(const struct cli *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(filters); i++)
+		if (cli_text(c, filters[i]))
+			return true;
+	return false;
+}
+
+static struct err *check_transport(const struct cli *c)
+{
+	const char *word = cli_text(c, "transport");
+
+	if (word && strcmp(word, "spdy"))
+		return err_new(ERR_UNIMPLEMENTED, "--transport: this client speaks spdy only, not %s", word);
+	return NULL;
+}
+
+/* The command after *skip* arguments; kubectl's users put -- before it. */
+static struct err *command(struct cli *c, size_t skip, char ***ret, size_t *ret_n)
+{
+	skip += c->n_args > skip && !strcmp(c->args[skip], "--");
 	if (c->n_args <= skip)
 		return err_new(ERR_INVALID, "usage: crisp exec [OPTIONS] %s", c->verb->usage);
 	*ret = c->args + skip;
@@ -40,17 +58,12 @@ static struct err *exec_sync(struct cli *c, const char *id, char **cmd, size_t n
 	return NULL;
 }
 
-struct err *cli_exec(struct cli *c)
+static struct err *exec_one(struct cli *c, const char *id, char **cmd, size_t n_cmd)
 {
 	Runtime__V1__ExecRequest q = RUNTIME__V1__EXEC_REQUEST__INIT;
 	Runtime__V1__ExecResponse *r;
 	struct remote remote = { .want_stdin = cli_flag(c, "interactive"), .terminal = cli_flag(c, "tty") };
-	const char *id;
-	char **cmd;
-	size_t n_cmd;
 
-	TRY(command(c, &cmd, &n_cmd));
-	TRY(cli_find_container(c, c->args[0], &id));
 	if (cli_flag(c, "sync"))
 		return exec_sync(c, id, cmd, n_cmd);
 	q.container_id = (char *)id;
@@ -66,6 +79,55 @@ struct err *cli_exec(struct cli *c)
 	return remote_run(&remote, &c->status);
 }
 
+/* In all that the filters pick, one after another; the first bad status is the run's. */
+static struct err *exec_many(struct cli *c)
+{
+	Runtime__V1__ListContainersResponse *r;
+	char **cmd;
+	size_t n_cmd;
+	int worst = 0;
+
+	TRY(command(c, 0, &cmd, &n_cmd));
+	TRY(containers_list(c, false, &r));
+	if (r->n_containers == 0)
+		return err_new(ERR_NOT_FOUND, "no container fits the filters");
+	for (size_t i = 0; i < r->n_containers; i++) {
+		if (!cli_flag(c, "quiet"))
+			TRY(output_printf("%s:\n", r->containers[i]->id));
+		c->status = 0;
+		struct err *e = exec_one(c, r->containers[i]->id, cmd, n_cmd);
+
+		if (e && !cli_flag(c, "ignore-errors"))
+			return err_wrap(e, "container %s", r->containers[i]->id);
+		err_ignore(e);
+		worst = worst ? worst : c->status;
+	}
+	c->status = worst;
+	return NULL;
+}
+
+struct err *cli_exec(struct cli *c)
+{
+	const char *id;
+	char **cmd;
+	size_t n_cmd;
+	struct err *e;
+
+	TRY(check_transport(c));
+	if (filtered(c)) {
+		e = exec_many(c);
+	} else {
+		TRY(command(c, 1, &cmd, &n_cmd));
+		TRY(cli_find_container(c, c->args[0], &id));
+		e = exec_one(c, id, cmd, n_cmd);
+	}
+	if (!cli_flag(c, "ignore-errors"))
+		return e;
+	err_ignore(e);
+	c->status = 0;
+	return NULL;
+}
+
 struct err *cli_attach(struct cli *c)
 {
 	Runtime__V1__AttachRequest q = RUNTIME__V1__ATTACH_REQUEST__INIT;
@@ -73,6 +135,7 @@ struct err *cli_attach(struct cli *c)
 	struct remote remote = { .want_stdin = cli_flag(c, "stdin"), .terminal = cli_flag(c, "tty") };
 	const char *id;
 
+	TRY(check_transport(c));
 	TRY(cli_find_container(c, c->args[0], &id));
 	q.container_id = (char *)id;
 	q.stdin = remote.want_stdin;

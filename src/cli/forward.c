@@ -297,6 +297,8 @@ struct err *cli_port_forward(struct cli *c)
 	int32_t remote[FORWARD_PORTS_MAX];
 	size_t n = c->n_args - 1;
 
+	if (cli_text(c, "transport") && strcmp(cli_text(c, "transport"), "spdy"))
+		return err_new(ERR_UNIMPLEMENTED, "--transport: this client speaks spdy only");
 	if (n > FORWARD_PORTS_MAX)
 		return err_new(ERR_INVALID, "more than %d ports", FORWARD_PORTS_MAX);
 	for (size_t i = 0; i < n; i++) {

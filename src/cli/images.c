@@ -2,10 +2,16 @@
 #include "cli/containers.h"
 #include "cli/human.h"
 #include "cli/output.h"
+#include "cli/pattern.h"
 
+#include "base/file.h"
 #include "base/str.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 typedef Runtime__V1__Image image_message;
 
@@ -21,6 +27,42 @@ static int by_name(const void *a, const void *b)
 	const image_message *const *x = a, *const *y = b;
 
 	return strcmp(first_name(*x), first_name(*y));
+}
+
+/* --filter KEY=VALUE: crictl's */
+static struct err *filter_images(struct cli *c, Runtime__V1__ListImagesResponse *r)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = cli_text_n(c, "filter", i)); i++) {
+		char *key, *value;
+		size_t n = 0;
+
+		TRY(cli_pair(c, text, &key, &value));
+		bool dangling = !strcmp(key, "dangling"), wanted = !strcmp(value, "true");
+
+		if (!strcmp(key, "before") || !strcmp(key, "since"))
+			return err_new(ERR_UNIMPLEMENTED, "--filter %s: CRI does not say when an image came", key);
+		if (!dangling && strcmp(key, "reference"))
+			return err_new(ERR_INVALID, "--filter: \"%s\" is not dangling or reference", key);
+		if (dangling && !wanted && strcmp(value, "false"))
+			return err_new(ERR_INVALID, "--filter dangling: \"%s\" is not true or false", value);
+		if (!dangling)
+			TRY(pattern_check(value));
+		for (size_t k = 0; k < r->n_images; k++) {
+			const image_message *m = r->images[k];
+			bool fits = dangling ? (m->n_repo_tags == 0) == wanted : false;
+
+			for (size_t t = 0; !dangling && t < m->n_repo_tags; t++)
+				fits |= pattern_match(value, m->repo_tags[t]);
+			for (size_t t = 0; !dangling && t < m->n_repo_digests; t++)
+				fits |= pattern_match(value, m->repo_digests[t]);
+			if (fits)
+				r->images[n++] = r->images[k];
+		}
+		r->n_images = n;
+	}
+	return NULL;
 }
 
 static struct err *list_images(struct cli *c, const char *name, Runtime__V1__ListImagesResponse **ret)
@@ -127,6 +169,7 @@ struct err *cli_images(struct cli *c)
 
 	TRY(output_form(c, OUTPUT_TABLE, &form));
 	TRY(list_images(c, c->n_args ? c->args[0] : NULL, &r));
+	TRY(filter_images(c, r));
 	for (size_t i = 0; i < r->n_images; i++) {
 		if (cli_flag(c, "quiet"))
 			TRY(output_printf("%s\n", r->images[i]->id));
@@ -175,7 +218,7 @@ static struct err *inspect_one(struct cli *c, const char *name, enum output_form
 	TRY(find_image(c, name, &found));
 	spec.image = (char *)found;
 	q.image = &spec;
-	q.verbose = true;
+	q.verbose = !cli_flag(c, "quiet");
 	TRY(cli_call(c, "ImageStatus", &q, CLI_QUERY_NS, &r));
 	if (!r->image)
 		return err_new(ERR_NOT_FOUND, "there is no image %s", name);
@@ -193,19 +236,62 @@ struct err *cli_inspecti(struct cli *c)
 	enum output_form form;
 
 	TRY(output_form(c, OUTPUT_JSON, &form));
+	Runtime__V1__ListImagesResponse *r;
+
 	for (size_t i = 0; i < c->n_args; i++)
 		TRY(inspect_one(c, c->args[i], form));
+	if (c->n_args)
+		return NULL;
+	TRY(list_images(c, cli_text(c, "name"), &r));
+	TRY(filter_images(c, r));
+	if (r->n_images == 0)
+		return err_new(ERR_NOT_FOUND, "no image is named, and none fits the filters");
+	for (size_t i = 0; i < r->n_images; i++)
+		TRY(inspect_one(c, r->images[i]->id, form));
 	return NULL;
 }
 
 /* ---- pull, rmi ------------------------------------------------------------------------------- */
 
-/* --creds USER[:PASSWORD] or --auth BASE64. NULL: neither. */
+static const char *or_env(const char *text, const char *name)
+{
+	return text ? text : getenv(name);
+}
+
+/* A line from the terminal, unseen. */
+static struct err *ask_password(struct cli *c, char **ret)
+{
+	_close_ int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	struct termios quiet, was;
+	char line[1024];
+
+	if (fd < 0 || tcgetattr(fd, &was) < 0)
+		return err_new(ERR_PRECONDITION, "--username asks for the password, and there is no terminal: use --creds");
+	quiet = was;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(fd, TCSAFLUSH, &quiet);
+	err_ignore(file_write_fd(fd, "Enter Password:", 15));
+	ssize_t n = read(fd, line, sizeof(line));
+
+	tcsetattr(fd, TCSAFLUSH, &was);
+	err_ignore(file_write_fd(fd, "\n", 1));
+	*ret = arena_strndup(&c->arena, line, n > 0 ? strcspn(line, "\n") < (size_t)n ? strcspn(line, "\n") : (size_t)n : 0);
+	explicit_bzero(line, sizeof(line));
+	return NULL;
+}
+
+/* --username, --creds USER[:PASSWORD] or --auth BASE64. NULL: none. */
 static struct err *credentials(struct cli *c, Runtime__V1__AuthConfig **ret)
 {
-	const char *creds = cli_text(c, "creds"), *auth = cli_text(c, "auth");
+	const char *creds = or_env(cli_text(c, "creds"), "CRICTL_CREDS"), *auth = or_env(cli_text(c, "auth"), "CRICTL_AUTH");
 
 	*ret = NULL;
+	if (cli_text(c, "username")) {
+		*ret = arena_alloc(&c->arena, sizeof(**ret));
+		runtime__v1__auth_config__init(*ret);
+		(*ret)->username = (char *)cli_text(c, "username");
+		return ask_password(c, &(*ret)->password);
+	}
 	if (!creds && !auth)
 		return NULL;
 	if (creds && auth)
@@ -239,8 +325,13 @@ struct err *images_pull(struct cli *c, const char *image, Runtime__V1__PodSandbo
 	TRY(credentials(c, &q.auth));
 	TRY(CLI_PAIRS(c, "annotation", Runtime__V1__ImageSpec__AnnotationsEntry,
 		      runtime__v1__image_spec__annotations_entry__init, &spec.annotations, &spec.n_annotations));
-	/* As long as it takes: serve gives up on a registry that stalls. */
-	TRY(cli_call(c, "PullImage", &q, CLOCK_NEVER, &r));
+	/* As long as it takes, unless it is said: serve gives up on a registry that stalls. */
+	const char *limit_text = or_env(cli_text(c, "pull-timeout"), "CRICTL_PULL_TIMEOUT");
+	int64_t limit = 0;
+
+	if (limit_text && !cli_parse_duration(limit_text, &limit))
+		return err_new(ERR_INVALID, "--pull-timeout: \"%s\" is not a duration such as 30s or 5m", limit_text);
+	TRY(cli_call(c, "PullImage", &q, limit ? limit : CLOCK_NEVER, &r));
 	*ret_ref = r->image_ref;
 	return NULL;
 }

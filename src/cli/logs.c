@@ -23,6 +23,7 @@ struct log_view {
 	int fd, watch_fd;
 	struct logline line;
 	bool timestamps, wanted;
+	const char *stream;     /* NULL: both */
 	bool within_line[2];    /* of stdout, stderr: the last record was a partial one */
 	int64_t since_ns, bytes_left;
 	struct buf out, err;
@@ -42,7 +43,7 @@ static void on_text(struct logline *l, const char *p, size_t n, bool first, bool
 	struct buf *to = l->is_stderr ? &v->err : &v->out;
 
 	if (first) {
-		v->wanted = l->time_ns >= v->since_ns;
+		v->wanted = l->time_ns >= v->since_ns && (!v->stream || l->is_stderr == !strcmp(v->stream, "stderr"));
 		if (v->wanted && v->timestamps && !v->within_line[l->is_stderr]) {
 			put(v, to, l->time_text, strlen(l->time_text));
 			put(v, to, " ", 1);
@@ -251,9 +252,14 @@ static struct err *show(struct log_view *v, const char *id)
 
 	TRY(cli_number(v->c, "tail", &tail));
 	TRY(cli_number(v->c, "limit-bytes", &v->bytes_left));
-	if (v->bytes_left < 0)
-		return err_new(ERR_INVALID, "--limit-bytes is not negative");
+	if (v->bytes_left < 0) /* -1: crictl's default */
+		v->bytes_left = INT64_MAX;
 	TRY(parse_since(v->c, &v->since_ns));
+	v->stream = cli_text(v->c, "stream");
+	if (v->stream && strcmp(v->stream, "stdout") && strcmp(v->stream, "stderr"))
+		return err_new(ERR_INVALID, "--stream: \"%s\" is not stdout or stderr", v->stream);
+	if (v->stream && tail >= 0)
+		return err_new(ERR_INVALID, "--tail counts the lines of both streams: not with --stream");
 	/* Watched before it is read, so that nothing falls between. */
 	if (cli_flag(v->c, "follow"))
 		TRY(watch(v));

@@ -20,6 +20,8 @@ struct err *output_form(const struct cli *c, enum output_form preset, enum outpu
 			*ret = (enum output_form)i;
 			return NULL;
 		}
+	if (!strcmp(word, "go-template"))
+		return err_new(ERR_UNIMPLEMENTED, "--output go-template: this client has no Go templates; take json and jq");
 	return err_new(ERR_INVALID, "--output: \"%s\" is not json, yaml or table", word);
 }
 

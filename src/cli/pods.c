@@ -109,6 +109,27 @@ static struct err *print_table(struct cli *c, const Runtime__V1__ListPodSandboxR
 	return output_table(&t);
 }
 
+static struct err *print_verbose(struct cli *c, const Runtime__V1__ListPodSandboxResponse *r)
+{
+	for (size_t i = 0; i < r->n_items; i++) {
+		const pod_message *p = r->items[i];
+
+		TRY(output_printf("ID: %s\n", p->id));
+		if (p->metadata)
+			TRY(output_printf("Name: %s\nUID: %s\nNamespace: %s\nAttempt: %u\n", p->metadata->name,
+					  p->metadata->uid, p->metadata->namespace_, p->metadata->attempt));
+		TRY(output_printf("Status: %s\nCreated: %s\nLabels:\n", state_word(p->state),
+				  output_time(&c->arena, p->created_at)));
+		for (size_t k = 0; k < p->n_labels; k++)
+			TRY(output_printf("\t%s -> %s\n", p->labels[k]->key, p->labels[k]->value));
+		TRY(output_printf("Annotations:\n"));
+		for (size_t k = 0; k < p->n_annotations; k++)
+			TRY(output_printf("\t%s -> %s\n", p->annotations[k]->key, p->annotations[k]->value));
+		TRY(output_printf("Runtime: %s\n\n", *p->runtime_handler ? p->runtime_handler : "(default)"));
+	}
+	return NULL;
+}
+
 struct err *cli_pods(struct cli *c)
 {
 	Runtime__V1__ListPodSandboxResponse *r;
@@ -118,6 +139,8 @@ struct err *cli_pods(struct cli *c)
 	TRY(fetch_pods(c, &r));
 	if (cli_flag(c, "quiet"))
 		return print_ids(r);
+	if (cli_flag(c, "verbose") && form == OUTPUT_TABLE)
+		return print_verbose(c, r);
 	return form == OUTPUT_TABLE ? print_table(c, r) : output_message(r, form);
 }
 
@@ -151,7 +174,7 @@ static struct err *inspect_one(struct cli *c, const char *prefix, enum output_fo
 
 	TRY(cli_find_pod(c, prefix, &id));
 	q.pod_sandbox_id = (char *)id;
-	q.verbose = true;
+	q.verbose = !cli_flag(c, "quiet");
 	TRY(cli_call(c, "PodSandboxStatus", &q, CLI_QUERY_NS, &r));
 	if (!r->status)
 		return err_new(ERR_CORRUPT, "the runtime answered without a status");
@@ -166,11 +189,19 @@ static struct err *inspect_one(struct cli *c, const char *prefix, enum output_fo
 
 struct err *cli_inspectp(struct cli *c)
 {
+	Runtime__V1__ListPodSandboxResponse *r;
 	enum output_form form;
 
 	TRY(output_form(c, OUTPUT_JSON, &form));
 	for (size_t i = 0; i < c->n_args; i++)
 		TRY(inspect_one(c, c->args[i], form));
+	if (c->n_args)
+		return NULL;
+	TRY(fetch_pods(c, &r));
+	if (r->n_items == 0)
+		return err_new(ERR_NOT_FOUND, "no pod is named, and none fits the filters");
+	for (size_t i = 0; i < r->n_items; i++)
+		TRY(inspect_one(c, r->items[i]->id, form));
 	return NULL;
 }
 
@@ -184,7 +215,10 @@ struct err *cli_runp(struct cli *c)
 	TRY(cli_read_config(c, c->args[0], &runtime__v1__pod_sandbox_config__descriptor, &q.config));
 	if (cli_text(c, "runtime"))
 		q.runtime_handler = (char *)cli_text(c, "runtime");
-	TRY(cli_call(c, "RunPodSandbox", &q, CLI_CHANGE_NS, &r));
+	int64_t limit = CLI_CHANGE_NS;
+
+	TRY(cli_duration(c, "cancel-timeout", &limit));
+	TRY(cli_call(c, "RunPodSandbox", &q, limit, &r));
 	return output_printf("%s\n", r->pod_sandbox_id);
 }
 

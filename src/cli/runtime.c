@@ -10,8 +10,13 @@ struct err *cli_version(struct cli *c)
 	Runtime__V1__VersionRequest q = RUNTIME__V1__VERSION_REQUEST__INIT;
 	Runtime__V1__VersionResponse *r;
 
+	enum output_form form;
+
 	q.version = (char *)"v1";
+	TRY(output_form(c, OUTPUT_TABLE, &form));
 	TRY(cli_call(c, "Version", &q, CLI_QUERY_NS, &r));
+	if (form != OUTPUT_TABLE)
+		return output_message(r, form);
 	return output_printf("Version:  %s\nRuntimeName:  %s\nRuntimeVersion:  %s\nRuntimeApiVersion:  %s\n", r->version,
 			     r->runtime_name, r->runtime_version, r->runtime_api_version);
 }
@@ -73,6 +78,21 @@ struct err *cli_runtime_config(struct cli *c)
 	Runtime__V1__RuntimeConfigRequest q = RUNTIME__V1__RUNTIME_CONFIG_REQUEST__INIT;
 
 	return ask_and_print(c, "RuntimeConfig", &q);
+}
+
+struct err *cli_update_runtime_config(struct cli *c)
+{
+	Runtime__V1__UpdateRuntimeConfigRequest q = RUNTIME__V1__UPDATE_RUNTIME_CONFIG_REQUEST__INIT;
+	Runtime__V1__RuntimeConfig config = RUNTIME__V1__RUNTIME_CONFIG__INIT;
+	Runtime__V1__NetworkConfig network = RUNTIME__V1__NETWORK_CONFIG__INIT;
+	void *r;
+
+	if (!cli_text(c, "pod-cidr"))
+		return err_new(ERR_INVALID, "nothing to tell: --pod-cidr CIDR");
+	network.pod_cidr = (char *)cli_text(c, "pod-cidr");
+	config.network_config = &network;
+	q.runtime_config = &config;
+	return cli_call(c, "UpdateRuntimeConfig", &q, CLI_QUERY_NS, &r);
 }
 
 struct err *cli_metricsp(struct cli *c)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cli/cli.h"
+#include "cli/settings.h"
 #include "cri/pack.h"
 #include "wire/grpc.h"
 
@@ -32,9 +33,11 @@ struct cli_given {
 struct cli {
 	const struct cli_verb *verb;
 	struct arena arena;
-	const char *endpoint;       /* path of the socket */
+	struct settings settings;
+	const char *endpoint, *image_endpoint;  /* paths of the sockets */
 	int64_t timeout_ns;         /* --timeout; 0: each call's own */
 	struct grpc_client *client; /* connected by the first call */
+	struct grpc_client *image_client;       /* the same, for an image service of its own */
 	struct cli_given *given;
 	size_t n_given;
 	char **args;
@@ -70,7 +73,7 @@ struct err *cli_stream(struct cli *c, const char *method, const void *request,
 struct err *cli_find_container(struct cli *c, const char *prefix, const char **ret_id) _must_check_;
 struct err *cli_find_pod(struct cli *c, const char *prefix, const char **ret_id) _must_check_;
 
-/* A message from a JSON file ("-": standard input). */
+/* A message from a JSON or YAML file ("-": standard input). */
 struct err *cli_read_config(struct cli *c, const char *path, const ProtobufCMessageDescriptor *d, void *ret) _must_check_;
 
 /* Map entries of type *T*_Entry from the pairs given with --*name*. */
@@ -96,7 +99,8 @@ struct err *cli_read_config(struct cli *c, const char *path, const ProtobufCMess
 #define CLI_VERB_FUNCTIONS(X) \
 	X(version) X(info) X(pods) X(ps) X(images) X(imagefsinfo) X(inspect) X(inspectp) X(inspecti) X(pull) X(rmi) \
 	X(runp) X(stopp) X(rmp) X(create) X(start) X(stop) X(rm) X(run) X(logs) X(exec) X(attach) X(port_forward) \
-	X(stats) X(statsp) X(metricsp) X(metricdescs) X(events) X(explain) X(runtime_config) X(update) X(completion)
+	X(stats) X(statsp) X(metricsp) X(metricdescs) X(events) X(explain) X(runtime_config) X(update) X(completion) \
+	X(config) X(checkpoint) X(update_runtime_config)
 
 #define CLI_DECLARE(verb) struct err *cli_##verb(struct cli *c);
 CLI_VERB_FUNCTIONS(CLI_DECLARE)

@@ -97,8 +97,13 @@ static struct err *use_layers(struct serve *s, struct container *c, const struct
 
 		TRY(layers_use(s->layers, image->layers.items[i], &path));
 		strv_push(&c->layers, image->layers.items[i]);
-		strv_push_take(&ret->paths, path);
-		if (hides_all_below(path))
+		/* An image may name a layer twice (the empty one, often); overlayfs takes a directory once (ELOOP). The
+		 * uppermost time says all that those below it do. */
+		if (strv_has(&ret->paths, path))
+			free(path);
+		else
+			strv_push_take(&ret->paths, path);
+		if (hides_all_below(ret->paths.items[ret->paths.len - 1]))
 			break;
 	}
 	if (userns < 0 || !ret->paths.len)

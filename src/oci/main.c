@@ -184,7 +184,8 @@ bool oci_is_asked(int argc, char **argv)
 			return true;
 	if (argc < 2)
 		return false;
-	if (find_global(argv[1]))
+	/* --debug is the client's option too, and comes alone only there. */
+	if (find_global(argv[1]) && strcmp(argv[1], "--debug"))
 		return true;
 	const struct oci_verb *v = find_verb(argv[1]);
 

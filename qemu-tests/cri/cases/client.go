@@ -131,7 +131,7 @@ func foreignELF() string {
 }
 
 func explainMissing(t *suite.T) {
-	ref := pullNew(t, suite.BaseConfig(), t.Program, suite.BaseTree(), oci.NewLayer(
+	ref := pullNew(t, suite.BaseConfig(), oci.NewLayer(
 		oci.File("script", "#!/bin/no-such-shell -e\n", 0o755),
 		oci.File("foreign", foreignELF(), 0o755),
 		oci.File("text", "just text\n", 0o755),
@@ -164,7 +164,7 @@ func explainLibrary(t *suite.T) {
 }
 
 func explainAsked(t *suite.T) {
-	ref := pullNew(t, suite.BaseConfig(), t.Program, suite.BaseTree(), t.Padding(300000))
+	ref := pullNew(t, suite.BaseConfig(), t.Padding(300000))
 	p := t.RunPod(suite.CNI)
 	c := p.Run(suite.Image(ref), suite.Payload("say", `hello from inside\x1b[31mred\n`, ""),
 		suite.Security(func(s *runtimeapi.LinuxContainerSecurityContext) {

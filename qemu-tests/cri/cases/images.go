@@ -37,6 +37,7 @@ var imageCases = []suite.Case{
 	{Name: "pinned", Run: imagePinned, CrispOnly: "containerd pins its pause image only"},
 	{Name: "file-system-info", Run: imageFsInfo},
 	{Name: "shared-layers-once", Run: imageShared, CrispOnly: "containerd keeps blobs too"},
+	{Name: "same-layer-twice", Run: imageSameLayer},
 	{Name: "ten-callers-one-pull", Run: imageTenCallers},
 	{Name: "cancelled-pull-ends", Run: imageCancelled},
 	{Name: "caller-leaves-others-stay", Run: imageOneLeaves},
@@ -348,6 +349,20 @@ func imageShared(t *suite.T) {
 	removeImage(t, first)
 	c := t.RunPod().RunToEnd(suite.Image(second), suite.Payload("exit"))
 	c.WantExit(0)
+}
+
+// Builders repeat the empty layer, and more; the kernel takes a lower directory once.
+func imageSameLayer(t *suite.T) {
+	first := oci.NewLayer(oci.File("twice", "first", 0o644), oci.File("kept", "yes", 0o644))
+	second := oci.NewLayer(oci.File("twice", "second", 0o644), oci.File(".wh.kept", "", 0o644))
+	ref := pullNew(t, suite.BaseConfig(), first, second, first)
+	c := t.RunPod().RunToEnd(suite.Image(ref), suite.Payload("read", "/twice", "/kept"))
+	c.WantExit(0)
+	for _, words := range []string{"first", "yes"} {
+		if !strings.Contains(c.Stdout(), words) {
+			t.Errorf("%q has no %q", c.Stdout(), words)
+		}
+	}
 }
 
 // slowRegistry serves an image whose blobs come byte by byte until they are let go.
