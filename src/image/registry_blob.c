@@ -78,7 +78,8 @@ static struct err *copy_body(struct get *g, struct blob_state *s, uint64_t befor
 	for (;;) {
 		size_t n;
 
-		TRY(http1_read(g->conn, s->buffer, COPY_SIZE, clock_mono_ns() + s->b->idle_timeout_ns, &n));
+		TRY_WRAP(http1_read(g->conn, s->buffer, COPY_SIZE, clock_mono_ns() + s->b->idle_timeout_ns, &n),
+			 "after %" PRIu64 " of %" PRIu64 " bytes", s->offset, s->b->size);
 		if (!n)
 			break;
 		size_t skip = (size_t)MIN((uint64_t)n, before);

@@ -23,6 +23,7 @@ func Groups() []suite.Group {
 		{Name: "portforward", Cases: forwardCases},
 		{Name: "websocket", Cases: websocketCases},
 		{Name: "images", Cases: imageCases},
+		{Name: "registries", Cases: registriesConfCases},
 		{Name: "auth", Cases: authCases},
 		{Name: "badregistry", Cases: faultCases()},
 		{Name: "badimage", Cases: badImageCases()},

@@ -240,14 +240,17 @@ func noise(n int) string {
 }
 
 // R10, CVE-2025-64329: sessions that are opened, used and closed leave nothing.
-func manySessions(t *suite.T) {
+func manySessions(t *suite.T)     { sessions(t, 200) }
+func thousandSessions(t *suite.T) { sessions(t, 1000) }
+
+func sessions(t *suite.T, count int) {
 	p := t.RunPod()
 	c := p.Run()
 	for i := 0; i < 20; i++ {
 		c.ExecStream("echo", "warm")
 	}
 	flat(t, func() {
-		for i := 0; i < 200; i++ {
+		for i := 0; i < count; i++ {
 			if got := c.ExecStream("echo", fmt.Sprint(i)); got != fmt.Sprintln(i) {
 				t.Fatalf("session %d said %q", i, got)
 			}
@@ -255,7 +258,10 @@ func manySessions(t *suite.T) {
 	})
 }
 
-func manyAttaches(t *suite.T) {
+func manyAttaches(t *suite.T)     { attaches(t, 200) }
+func thousandAttaches(t *suite.T) { attaches(t, 1000) }
+
+func attaches(t *suite.T, count int) {
 	p := t.RunPod()
 	c := p.Run(suite.Payload("ticks", "20"))
 	one := func() {
@@ -272,7 +278,7 @@ func manyAttaches(t *suite.T) {
 		one()
 	}
 	flat(t, func() {
-		for i := 0; i < 200; i++ {
+		for i := 0; i < count; i++ {
 			one()
 		}
 	})

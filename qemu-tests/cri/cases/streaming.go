@@ -42,6 +42,9 @@ var streamingCases = []suite.Case{
 	{Name: "exec-ends-with-container", Run: execContainerEnds},
 	{Name: "exec-100-MB-out", Run: execLargeOut, Scale: 2},
 	{Name: "exec-100-MB-in", Run: execLargeIn, Scale: 2},
+	{Name: "exec-1-GiB-both-ways", Run: execHuge, Slow: true, Scale: 4},
+	{Name: "exec-spdy-v1-to-v4", Run: execVersions},
+	{Name: "cve-2022-23471-resize-without-stdin", Run: execResizeOnly},
 	{Name: "exec-slow-reader", Run: execSlowReader},
 	{Name: "exec-no-such-program", Run: execNoProgram},
 	{Name: "attach-output", Run: attachOutput},
@@ -57,6 +60,8 @@ var streamingCases = []suite.Case{
 	{Name: "garbage-on-the-port", Run: garbage},
 	{Name: "bad-requests", Run: streamBadRequests, CrispOnly: "codes and words"},
 	{Name: "200-sessions", Run: manySessions, Scale: 3},
+	{Name: "1000-sessions", Run: thousandSessions, Slow: true, Scale: 6},
+	{Name: "cve-2025-64329-1000-attaches", Run: thousandAttaches, Slow: true, Scale: 6, CrispOnly: "containerd leaked them once"},
 	{Name: "200-attaches", Run: manyAttaches, Scale: 3, CrispOnly: "containerd leaked them once (CVE-2025-64329)"},
 }
 
@@ -370,26 +375,82 @@ func execContainerEnds(t *suite.T) {
 
 const megabytes = 100
 
-func execLargeOut(t *suite.T) {
+func execLargeOut(t *suite.T) { execOut(t, megabytes) }
+func execLargeIn(t *suite.T)  { execIn(t, megabytes) }
+
+func execHuge(t *suite.T) {
+	execOut(t, 1024)
+	execIn(t, 1024)
+}
+
+func execOut(t *suite.T, megabytes int) {
 	c := t.RunPod().Run()
 	var got, want payload.Sum
 	s := suite.Streams{Stdout: &got}
 	start := time.Now()
 	t.Must(suite.Connect(t.Ctx, c.ExecURL(s, suite.PayloadCommand("noise", "5", fmt.Sprint(megabytes))...), s), "session")
 	t.Logf("%d MiB out in %s", megabytes, time.Since(start))
-	io.CopyN(&want, payload.NewNoise(5), megabytes<<20)
+	io.CopyN(&want, payload.NewNoise(5), int64(megabytes)<<20)
 	suite.Equal(t, "what came", got.String(), want.String())
 }
 
-func execLargeIn(t *suite.T) {
+func execIn(t *suite.T, megabytes int) {
 	c := t.RunPod().Run()
 	var out bytes.Buffer
 	var want payload.Sum
-	s := suite.Streams{Stdout: &out, Stdin: io.TeeReader(io.LimitReader(payload.NewNoise(6), megabytes<<20), &want)}
+	s := suite.Streams{Stdout: &out, Stdin: io.TeeReader(io.LimitReader(payload.NewNoise(6), int64(megabytes)<<20), &want)}
 	start := time.Now()
 	t.Must(suite.Connect(t.Ctx, c.ExecURL(s, suite.PayloadCommand("count")...), s), "session")
 	t.Logf("%d MiB in in %s", megabytes, time.Since(start))
 	suite.Equal(t, "what came", strings.TrimSpace(out.String()), want.String())
+}
+
+// Each version tells the end in its own form; versions 1 to 3 tell success by silence.
+func execVersions(t *suite.T) {
+	c := t.RunPod().Run()
+	for _, v := range []struct{ protocol, ok, failed string }{
+		{"channel.k8s.io", "", "exit status 7"},
+		{"v2.channel.k8s.io", "", "exit status 7"},
+		{"v3.channel.k8s.io", "", "exit status 7"},
+		{"v4.channel.k8s.io", `"status":"Success"`, `"reason":"ExitCode","message":"7"`},
+	} {
+		for code, want := range map[int]string{0: v.ok, 7: v.failed} {
+			s := suite.Streams{Stdout: io.Discard}
+			conn, err := suite.Dial(c.ExecURL(s, suite.PayloadCommand("say", "word", "", fmt.Sprint(code))...), v.protocol)
+			t.Must(err, "dial with %s", v.protocol)
+			streams := map[string]io.Reader{}
+			for _, kind := range []string{"error", "stdout"} {
+				stream, err := conn.CreateStream(http.Header{"Streamtype": {kind}})
+				t.Must(err, "%s stream of %s", kind, v.protocol)
+				streams[kind] = stream
+			}
+			out, _ := io.ReadAll(streams["stdout"])
+			problem, _ := io.ReadAll(streams["error"])
+			conn.Close()
+			suite.Equal(t, v.protocol+": stdout", string(out), "word")
+			if !strings.Contains(string(problem), want) || (want == "") != (len(problem) == 0) {
+				t.Errorf("%s: the error stream says %q for exit code %d", v.protocol, problem, code)
+			}
+		}
+	}
+}
+
+// containerd waited for ever for a channel of sizes that nobody read.
+func execResizeOnly(t *suite.T) {
+	p := t.RunPod()
+	c := p.Run()
+	flat(t, func() {
+		for i := 0; i < 30; i++ {
+			con := &console{t: t, sizes: make(sizes, 1), done: make(chan error, 1)}
+			s := suite.Streams{Stdout: con, TTY: true, Sizes: con.sizes}
+			con.sizes <- remotecommand.TerminalSize{Width: 80, Height: 24}
+			t.Must(suite.Connect(t.Ctx, c.ExecURL(s, suite.PayloadCommand("echo", "done")...), s), "session")
+			if !strings.Contains(con.text(), "done") {
+				t.Errorf("it said %q", con.text())
+			}
+			close(con.sizes)
+		}
+	})
 }
 
 // slowly takes its time with the first bytes.
