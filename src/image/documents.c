@@ -3,10 +3,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 
 /* How long one manifest may take. */
@@ -71,18 +71,6 @@ static void *config_thread(void *arg)
 	return NULL;
 }
 
-static struct err *thread_start(pthread_t *t, void *(*run)(void *), void *arg)
-{
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	int n = pthread_create(t, &attr, run, arg);
-
-	pthread_attr_destroy(&attr);
-	return n ? err_errno(n, "start a thread") : NULL;
-}
-
 /* An index was chosen from by platform; an image that stands alone says its own. */
 static struct err *check_platform(const struct image_config *c)
 {
@@ -108,7 +96,7 @@ struct err *documents_get_config(const struct documents_want *w, struct document
 	_close_ int from = fds[0];
 
 	c.pipe = fds[1];
-	struct err *e = thread_start(&thread, config_thread, &c);
+	struct err *e = thread_start(&thread, THREAD_STACK, config_thread, &c);
 
 	if (e) {
 		close(fds[1]);

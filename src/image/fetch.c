@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "image/fetch_protocol.h"
 #include "image/fetch_settings.h"
 #include "image/manifest.h"
@@ -13,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -268,15 +268,7 @@ static struct err *start_process(uid_t uid, struct fetch *f)
 
 static struct err *start_reader(struct fetch *f)
 {
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, READER_STACK);
-	int n = pthread_create(&f->reader, &attr, read_answers, f);
-
-	pthread_attr_destroy(&attr);
-	if (n)
-		return err_errno(n, "start a thread");
+	TRY(thread_start(&f->reader, READER_STACK, read_answers, f));
 	f->has_reader = true;
 	return NULL;
 }

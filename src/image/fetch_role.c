@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "image/fetch_confine.h"
 #include "image/fetch_protocol.h"
 #include "image/registry.h"
@@ -115,18 +116,12 @@ static void *work(void *arg)
 /* Lock held. */
 static struct err *start_worker(struct role *r)
 {
-	pthread_attr_t attr;
-	pthread_t t;
+	struct err *e = thread_start(NULL, THREAD_STACK, work, r);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	int n = pthread_create(&t, &attr, work, r);
-
-	pthread_attr_destroy(&attr);
-	if (n && !r->n_threads)
-		return err_errno(n, "start a thread");
-	r->n_threads += !n;
+	r->n_threads += !e;
+	if (!r->n_threads)
+		return e;
+	err_free(e); /* those that run take it up */
 	return NULL;
 }
 

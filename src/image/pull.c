@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define THREAD_STACK KIB(256)
 
 struct err *puller_new(const struct puller_options *o, struct puller **ret)
 {
@@ -82,18 +81,6 @@ void pull_give_up(struct pull *p)
 		fetch_cancel(p->fetch);
 }
 
-struct err *pull_start_thread(pthread_t *t, void *(*run)(void *), void *arg)
-{
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	int n = pthread_create(t, &attr, run, arg);
-
-	pthread_attr_destroy(&attr);
-	return n ? err_errno(n, "start a thread") : NULL;
-}
-
 /* The same reference with the same credentials; those only as a digest, so that no secret is a key. */
 static char *make_key(const struct pull_request *q)
 {
@@ -124,7 +111,6 @@ static struct pull *find(struct puller *all, const char *key)
 static struct err *start(struct puller *all, const struct pull_request *q, const char *key, struct pull **ret)
 {
 	struct pull *p = base_alloc(sizeof(*p));
-	pthread_t thread;
 
 	list_init(&p->link);
 	p->puller = all;
@@ -142,12 +128,11 @@ static struct err *start(struct puller *all, const struct pull_request *q, const
 
 	p->refs = 1; /* the thread's */
 	if (!e)
-		e = pull_start_thread(&thread, pull_thread, p);
+		e = thread_start(NULL, PULL_STACK, pull_thread, p);
 	if (e) {
 		pull_free(p);
 		return e;
 	}
-	pthread_detach(thread);
 	list_push_back(&all->pulls, &p->link);
 	*ret = p;
 	return NULL;

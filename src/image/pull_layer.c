@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "image/unpack.h"
 #include "sys/spawn.h"
 
@@ -11,7 +12,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -39,18 +39,11 @@ static void *fetch_thread(void *arg)
 
 static struct err *start_fetching(struct fetching *f)
 {
-	pthread_attr_t attr;
+	struct err *e = thread_start(&f->thread, STACK, fetch_thread, f);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK);
-	int n = pthread_create(&f->thread, &attr, fetch_thread, f);
-
-	pthread_attr_destroy(&attr);
-	if (n) {
+	if (e)
 		base_close_p(&f->pipe);
-		return err_errno(n, "start a thread");
-	}
-	return NULL;
+	return e;
 }
 
 /* ---- the unpacking half, a process ------------------------------------------------------------ */

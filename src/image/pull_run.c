@@ -110,7 +110,7 @@ static struct err *get_layers(struct pull *p)
 	set_stage(p, "fetching and unpacking layers");
 	TRY(check_room(p));
 	while (!e && n < MIN((size_t)FETCH_PARALLEL, p->manifest->n_layers)) {
-		e = pull_start_thread(&threads[n], layers_thread, p);
+		e = thread_start(&threads[n], PULL_STACK, layers_thread, p);
 		n += !e;
 	}
 	for (size_t i = 0; i < n; i++)

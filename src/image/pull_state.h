@@ -3,10 +3,12 @@
 #define CRISP_PULL_STATE_H
 
 #include "base/list.h"
+#include "base/thread.h"
 #include "image/pull.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
+
+#define PULL_STACK KIB(256)
 
 struct manifest;
 struct image_config;
@@ -54,7 +56,6 @@ void pull_unref(struct pull *p);
 /* Lock held. Ends its processes; its threads notice. */
 void pull_give_up(struct pull *p);
 
-struct err *pull_start_thread(pthread_t *t, void *(*run)(void *), void *arg) _must_check_;
 /* The thread's function: owns one reference. */
 void *pull_thread(void *pull);
 

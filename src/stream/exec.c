@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <yyjson.h>
 
 static const char *const role_names[] = { "error", "stdin", "stdout", "stderr", "resize" };
@@ -34,10 +33,13 @@ static bool expected(const struct session *s, enum channel_role role)
 }
 
 static void output_ended(struct source *o, int errnum);
+static void take_news(struct session *s, struct message *m);
+static void check_end(struct session *s);
 
 static void exec_begin(struct session *s)
 {
-	s->exec = (struct exec){ .conn.fd = -1 };
+	s->exec = (struct exec){ 0 };
+	monitor_conn_init(&s->exec.conn, s, take_news, check_end);
 	sink_init(&s->exec.in, s);
 	source_init(&s->exec.out, s, output_ended);
 	source_init(&s->exec.err, s, output_ended);
@@ -103,12 +105,12 @@ static void check_end(struct session *s)
 
 	if (s->state != SESSION_RUN)
 		return;
-	if (s->kind == STREAM_EXEC && x->lost && !x->exited)
+	if (s->kind == STREAM_EXEC && x->conn.lost && !x->exited)
 		fail(s, err_new(ERR_UNAVAILABLE, "the pod's monitor ended"));
 	else if (s->kind == STREAM_EXEC && x->exited && output_is_over(s))
 		finish(s, status_exit(s->protocol->version, x->code));
 	else if (s->kind == STREAM_ATTACH && output_is_over(s) &&
-		 (x->lost || x->exited || (s->flags & (STREAM_STDOUT | STREAM_STDERR))))
+		 (x->conn.lost || x->exited || (s->flags & (STREAM_STDOUT | STREAM_STDERR))))
 		finish(s, status_exit(s->protocol->version, 0));
 }
 
@@ -120,36 +122,22 @@ static void output_ended(struct source *o, int errnum)
 	check_end(o->session);
 }
 
-static void conn_ready(struct watch *w, uint32_t events)
+static void take_news(struct session *s, struct message *m)
 {
-	struct exec *x = container_of(w, struct exec, conn);
-	struct session *s = container_of(x, struct session, exec);
-	struct message m;
-	bool eof = false;
-	struct err *e = message_recv(w->fd, 0, &m, &eof);
+	struct exec *x = &s->exec;
+	struct err *e;
 
-	(void)events;
-	if (err_is(e, ERR_TIMEOUT)) {
-		err_free(e);
-		return;
-	}
-	message_close_fds(&m);
-	if (e || eof) {
-		x->lost = true;
-		watch_close(&s->server->loop, w);
-	} else if (m.type == MONITOR_EXITED) {
+	if (m->type == MONITOR_EXITED) {
 		x->exited = true;
-		x->code = (int)message_u64(&m, MONITOR_TAG_EXIT_CODE);
+		x->code = (int)message_u64(m, MONITOR_TAG_EXIT_CODE);
 		sink_done(&x->in);
 		session_set_patience(s, STREAM_DRAIN_S);
-	} else if (m.type == MONITOR_ATTACH) { /* detached: we did not read for too long */
-		e = message_take_err(&m);
+	} else if (m->type == MONITOR_ATTACH) { /* detached: we did not read for too long */
+		e = message_take_err(m);
 		if (e && s->state == SESSION_RUN)
 			fail(s, TAKE(e));
+		err_free(e);
 	}
-	err_free(e);
-	check_end(s);
-	session_settle(s);
 }
 
 static void send_size(struct session *s)
@@ -158,12 +146,10 @@ static void send_size(struct session *s)
 
 	if (!s->exec.rows && !s->exec.cols)
 		return;
-	if (s->exec.conn.fd < 0)
-		return;
 	message_init(&m, MONITOR_RESIZE, 0);
 	message_put_u64(&m, MONITOR_TAG_ROWS, s->exec.rows);
 	message_put_u64(&m, MONITOR_TAG_COLS, s->exec.cols);
-	err_ignore(message_send(s->exec.conn.fd, &m));
+	err_ignore(monitor_conn_send(&s->exec.conn, &m));
 }
 
 static unsigned int get_size(yyjson_val *root, const char *key)
@@ -239,10 +225,8 @@ static void attach_fds(struct session *s, struct message *m)
 	int conn = take_fd(m, mask, STREAM_FD_CONN), in = take_fd(m, mask, STREAM_FD_STDIN);
 	int out = take_fd(m, mask, STREAM_FD_STDOUT), err = take_fd(m, mask, STREAM_FD_STDERR);
 
-	if (conn >= 0) {
-		watch_init(&x->conn, conn, conn_ready);
-		watch_set(&s->server->loop, &x->conn, EPOLLIN);
-	}
+	if (conn >= 0)
+		monitor_conn_attach(&x->conn, conn);
 	/* A terminal is one descriptor for both directions; each direction here has its own. */
 	if (in < 0 && (s->flags & STREAM_TERMINAL) && (s->flags & STREAM_STDIN) && out >= 0)
 		in = fcntl(out, F_DUPFD_CLOEXEC, 0);
@@ -292,7 +276,7 @@ static void exec_done(struct session *s)
 	sink_done(&s->exec.in);
 	source_done(&s->exec.out);
 	source_done(&s->exec.err);
-	watch_close(&s->server->loop, &s->exec.conn);
+	monitor_conn_done(&s->exec.conn);
 }
 
 const struct service exec_service = {

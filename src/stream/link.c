@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "stream/listen.h"
 #include "stream/redeem.h"
 #include "stream/tokens.h"
@@ -104,15 +105,11 @@ static void *start_main(void *arg)
 /* Off this thread, so that one slow exec does not hold up the others. */
 static void run_start(struct start *s, bool here)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
+	struct err *e = here ? NULL : thread_start(NULL, START_STACK, start_main, s);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, START_STACK);
-	if (here || pthread_create(&thread, &attr, start_main, s))
+	if (here || e)
 		start_main(s);
-	pthread_attr_destroy(&attr);
+	err_free(e);
 }
 
 static void answer_start(struct stream_link *l, const struct message *q)

@@ -4,7 +4,7 @@
  *   request.c   HTTP until the upgrade: token, protocol version
  *   framing     channels on one connection: spdy_frames.c, websocket_frames.c, and one inside the other, tunnel.c
  *   session.c   bytes in and out, back-pressure, deadlines, the end
- *   plumbing.c  channel → descriptor (sink), descriptor → channel (source)
+ *   plumbing.c  channel → descriptor (sink), descriptor → channel (source); monitor_conn.c the monitor's word
  *   service     what the channels mean: exec.c (exec and attach), forward.c
  *
  * Back-pressure has one rule each way. Out: while bytes wait for the client, no source is read. In: while a
@@ -135,12 +135,26 @@ void source_attach(struct source *o, struct channel *c, int fd);
 void source_pause(struct source *o, bool pause);
 void source_done(struct source *o);
 
+/* The session's connection to the pod's monitor. */
+struct monitor_conn {
+	struct watch w;
+	struct session *session;
+	bool lost;
+	void (*take)(struct session *s, struct message *m);
+	void (*changed)(struct session *s);      /* after a message, or its loss */
+};
+void monitor_conn_init(struct monitor_conn *c, struct session *s, void (*take)(struct session *, struct message *),
+		       void (*changed)(struct session *));
+void monitor_conn_attach(struct monitor_conn *c, int fd);
+struct err *monitor_conn_send(struct monitor_conn *c, const struct message *m) _must_check_;
+void monitor_conn_done(struct monitor_conn *c);
+
 struct exec {
 	struct channel *channels[CHANNEL_DATA];      /* by role */
 	struct sink in;
 	struct source out, err;
-	struct watch conn;                           /* the monitor's */
-	bool exited, lost;
+	struct monitor_conn conn;
+	bool exited;
 	int code;
 	char size_text[128];                         /* a resize message, so far */
 	size_t size_len;
@@ -150,8 +164,8 @@ struct exec {
 struct forward_pair;
 struct forward {
 	struct list pairs;
-	struct watch conn;
-	bool started, lost;
+	struct monitor_conn conn;
+	bool started;
 	uint32_t next_number;
 };
 
