@@ -278,6 +278,10 @@ verb_test()
 	# another boot: the kernel runs with one of the two
 	suite "the appliance: SELinux" qemu-tests/run.sh --timeout 900 --name selinux \
 		--append 'lsm=landlock,lockdown,yama,selinux,bpf enforcing=1 crisp.cases=^(selinux/|apparmor/asked)' critests
+	step "the OCI runtime validation suite" qemu-tests/oci/build.sh
+	suite "the appliance: OCI runtime validation" qemu-tests/run.sh --timeout 1200 --name oci --over build/go/oci/tree oci
+	suite "the appliance: containerd with crisp as its OCI runtime" qemu-tests/run.sh --timeout 1200 --name oci-containerd \
+		--runtime containerd --append 'crisp.handler=crisp crisp.cases=^(containers|process)/' critests
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

@@ -1,14 +1,14 @@
 #!/bin/bash
 # Build the OCI runtime validation suite (github.com/opencontainers/runtime-tools, the version go.mod pins) into
-# build/go/oci: `validation`, one program for all its tests, and what they expect beside them. Each test is a program of
+# build/go/oci/tree, to be laid over the root (qemu-tests/run.sh --over …): `validation`, one program for all its tests, and what they expect beside them. Each test is a program of
 # its own there; here its package gets a name, so that they share one binary: 60 would not fit the image.
 #
 #   qemu-tests/oci/build.sh
 # shellcheck source=../../image/lib.sh
 . "$(dirname "$0")/../../image/lib.sh"
 here=$root/qemu-tests/oci
-to=$root/build/go/oci
-work=$to/source
+work=$root/build/go/oci/source
+to=$root/build/go/oci/tree/usr/libexec/crisp-tests/oci
 module=github.com/opencontainers/runtime-tools
 # shellcheck disable=SC2154
 export CGO_ENABLED=0 GOOS=linux GOARCH=$go_arch GOFLAGS=-buildvcs=false GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
@@ -44,17 +44,19 @@ sources_make()
 
 main()
 {
-	local from
-	stamp_is "$to/validation" "$here" "$go_arch" && return 0
+	local from stamp=$root/build/go/oci/validation
+	stamp_is "$stamp" "$here" "$go_arch" && return 0
 	from=$(cd "$here" && go list -m -f '{{.Dir}}' "$module" 2>/dev/null)
 	[ -d "$from" ] || from=$(cd "$here" && go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
 	sources_make "$from"
+	mkdir -p "$to"
 	(cd "$work" && go build -trimpath -ldflags "-s -w" -o "$to/validation" . &&
 		go build -trimpath -ldflags "-s -w" -o "$to/runtimetest" "$module/cmd/runtimetest")
 	# the archive of a busybox and a shell's tools that the containers run in
 	install -m 644 "$from/rootfs-amd64.tar.gz" "$to/rootfs-$go_arch.tar.gz"
 	rm -rf "$work"
-	stamp_set "$to/validation" "$here" "$go_arch"
+	touch "$stamp"
+	stamp_set "$stamp" "$here" "$go_arch"
 }
 
 main

@@ -38,6 +38,7 @@ func pattern(name, usage string) func() *regexp.Regexp {
 func options() (o suite.Options, list bool) {
 	flag.StringVar(&o.Endpoint, "endpoint", "unix:///run/crisp/crisp.sock", "CRI socket")
 	flag.StringVar(&o.Runtime, "runtime", "crisp", "what answers there: crisp or containerd")
+	flag.StringVar(&o.Handler, "handler", "", "runtime handler of the pods")
 	run := pattern("run", "only cases GROUP/NAME that match")
 	skip := pattern("skip", "no cases that match")
 	flag.BoolVar(&list, "list", false, "only print the names")

@@ -21,6 +21,7 @@ var scenarios = map[string]func(first bool) error{
 	"node":     nodetest.Run,
 	"critests": critests,
 	"shell":    shell,
+	"oci":      ociValidation,
 }
 
 func main() {

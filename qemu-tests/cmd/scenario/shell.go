@@ -22,6 +22,9 @@ func critests(bool) error {
 	if pattern := node.CommandLine("crisp.cases", ""); pattern != "" {
 		args = append(args, "--run", pattern)
 	}
+	if handler := node.CommandLine("crisp.handler", ""); handler != "" {
+		args = append(args, "--handler", handler)
+	}
 	cmd := exec.Command("/usr/libexec/crisp-tests/critests", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	return cmd.Run()

@@ -16,6 +16,7 @@ import (
 type Options struct {
 	Endpoint     string
 	Runtime      string // crisp or containerd
+	Handler      string // of the pods; "" = the default one
 	Run          *regexp.Regexp
 	Skip         *regexp.Regexp
 	Timeout      time.Duration // of a case

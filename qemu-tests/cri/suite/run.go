@@ -128,7 +128,7 @@ func (e *Env) runCase(r *Result, name string, c Case) {
 	limit := e.Timeout * time.Duration(max(c.Scale, 1))
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	t := &T{Env: e, Ctx: ctx, name: name}
+	t := &T{Env: e, Ctx: ctx, Handler: e.Options.Handler, name: name}
 	start := time.Now()
 	done := make(chan stopped, 1)
 	go func() {
