@@ -1,7 +1,7 @@
 // The OCI runtime validation suite, with the versions that it was written for.
 module crisp.dev/oci-validation
 
-go 1.24
+go 1.26.0
 
 require github.com/opencontainers/runtime-tools v0.9.0
 

@@ -109,7 +109,7 @@ static struct err *mount_one(const struct setup *s, size_t i)
 	struct stat st;
 
 	if (fd < 0) {
-		TRY(make_fs(s, m, &made));
+		TRY((int)i == s->dev_mount ? setup_make_dev(s, m, &made) : make_fs(s, m, &made));
 		fd = made;
 	}
 	if (fstat(fd, &st) < 0)

@@ -154,9 +154,7 @@ static struct err *make_mount_points(const struct oci_spec *spec, int dev_fd, ui
 	return NULL;
 }
 
-/* tmpfs for /dev, made by the node's root even for a container with a user namespace: only there can
- * device nodes be (a tmpfs of the container's own has none). Its owner is the container's root. */
-static struct err *prepare_dev(const struct setup *s, const struct oci_mount *m, int *ret_fd)
+struct err *setup_make_dev(const struct setup *s, const struct oci_mount *m, int *ret_fd)
 {
 	const struct oci_spec *spec = s->spec;
 	uint32_t uid, gid;
@@ -204,7 +202,8 @@ static struct err *prepare_mounts(struct setup *s, const char *bundle)
 			s->dev_is_bind |= is_dev(m->destination);
 		} else if (is_dev(m->destination) && !strcmp(m->type, "tmpfs") && s->dev_mount < 0) {
 			s->dev_mount = (int)i;
-			TRY_WRAP(prepare_dev(s, m, &s->mount_fds[i]), "mount tmpfs on /dev");
+			if (spec->ns[OCI_NS_USER].wanted)
+				TRY_WRAP(setup_make_dev(s, m, &s->mount_fds[i]), "mount tmpfs on /dev");
 		} else if (!strcmp(m->type, "sysfs") && spec->ns[OCI_NS_USER].wanted && !spec->ns[OCI_NS_NET].wanted) {
 			/* Only the owner of the network namespace may mount its sysfs: take the node's. */
 			struct oci_mount_flags flags = m->flags;

@@ -29,6 +29,12 @@ struct setup {
 
 struct err *setup_prepare(struct arena *a, const struct oci_spec *spec, const char *bundle, struct setup *ret) _must_check_;
 
+/* tmpfs for /dev, filled. For a container with a user namespace the maker makes it, as root of the node: device nodes can
+ * be nowhere else (a tmpfs of the container's own has none); its owner is the container's root. Otherwise init does when
+ * its turn comes: since 6.8 /proc/self/mountinfo is in the order in which mounts were made, and the specification wants
+ * that of the list. */
+struct err *setup_make_dev(const struct setup *s, const struct oci_mount *m, int *ret_fd) _must_check_;
+
 /* A detached procfs of this process's PID namespace (rule R4). */
 struct err *setup_open_proc(int *ret_fd) _must_check_;
 /* The node's /dev/null, checked to be that. */
