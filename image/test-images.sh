@@ -13,8 +13,9 @@
 #   image/test-images.sh
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=oci.sh
+. "$root/image/oci.sh"
 
-oci=$out/oci
 vendor_bin=$root/build/vendor/$arch/bin
 payload=$out/payload
 
@@ -25,23 +26,6 @@ payload_make()
 	"$cc" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Os -s -o "$payload" \
 		"$root"/qemu-tests/payload/*.c
 	stamp_set "$payload" "$root/qemu-tests/payload" "$cc"
-}
-
-# image_begin NAME: an OCI layout with one image, base, that has no layer; its root is then in $oci/NAME.bundle/rootfs.
-image_begin()
-{
-	umoci init --layout "$oci/$1"
-	umoci new --image "$oci/$1:base"
-	umoci config --image "$oci/$1:base" --architecture "${2:-$go_arch}" --os linux \
-		--created "$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)"
-	umoci unpack --image "$oci/$1:base" "$oci/$1.bundle" >/dev/null
-}
-
-# image_layer NAME TAG: what has changed in the root since the last call becomes a layer.
-image_layer()
-{
-	find "$oci/$1.bundle/rootfs" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-	umoci repack --refresh-bundle --image "$oci/$1:$2" "$oci/$1.bundle" >/dev/null
 }
 
 toybox_tree()
@@ -161,34 +145,6 @@ descriptor()
 		{mediaType, digest, size}' "$oci/$1/index.json"
 }
 
-registry_start()
-{
-	mkdir -p "$out/registry"
-	cat >"$out/registry.yml" <<-CONF
-	version: 0.1
-	log: { level: error, accesslog: { disabled: true } }
-	storage: { filesystem: { rootdirectory: $out/registry } }
-	http: { addr: "127.0.0.1:$port", secret: none }
-	CONF
-	docker-registry serve "$out/registry.yml" >"$out/registry.log" 2>&1 &
-	registry_pid=$!
-	trap 'kill $registry_pid 2>/dev/null || true' EXIT
-	local tries
-	for tries in $(seq 100); do
-		curl -fs "http://127.0.0.1:$port/v2/" >/dev/null && return 0
-		kill -0 $registry_pid 2>/dev/null || die "docker-registry: $(tail -n 3 "$out/registry.log") ($tries)"
-		sleep 0.1
-	done
-	die "docker-registry does not answer"
-}
-
-push()
-{
-	local from=$1 to=$2
-	shift 2
-	skopeo copy --quiet --insecure-policy --dest-tls-verify=false "$@" "oci:$oci/$from" "docker://127.0.0.1:$port/$to"
-}
-
 # Through a layout of its own: pushing from the first one would find its gzip layers in the registry, and use those.
 push_zstd()
 {
@@ -216,22 +172,18 @@ push_all()
 
 main()
 {
-	local inputs=("$0" "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$root/board/$board")
+	local inputs=("$0" "$root/image/oci.sh" "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$root/board/$board")
 	payload_make
 	stamp_is "$out/registry.img" "${inputs[@]}" && return 0
-	port=$((20000 + RANDOM % 20000))
 	rm -rf "$oci" "$out/registry"
 	mkdir -p "$oci"
 	toybox_make
 	debian_make
 	config_make
 	multi_make
-	registry_start
+	registry_start "$out/registry"
 	push_all
-	kill "$registry_pid"
-	wait "$registry_pid" 2>/dev/null || true
-	rm -f "$out/registry.img"
-	mkfs.erofs --quiet -T"$SOURCE_DATE_EPOCH" --all-root "$out/registry.img" "$out/registry" >/dev/null
+	registry_pack "$out/registry" "$out/registry.img"
 	rm -rf "$oci" "$out/registry"
 	stamp_set "$out/registry.img" "${inputs[@]}"
 }

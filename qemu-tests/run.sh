@@ -9,6 +9,7 @@
 #   --memory MIB      3072
 #   --state FILE      keep the state partition in FILE; default: a new one, thrown away
 #   --name NAME       the console's log is build/appliance/NAME.console (default: the scenario's name)
+#   --registry FILE   the registry's disk: build/appliance/registry.img
 #   --over DIR        lay DIR's tree over the root file system, for this run
 #   --dev             lay today's crisp and test programs (make; qemu-tests/build.sh) over it: no new root image
 #   --append WORDS    more words for the kernel's command line
@@ -18,7 +19,7 @@
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
 
-runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev=''
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' registry=$out/registry.img
 cpus=${CRISP_CPUS:-2}
 state_size=6G
 tcg='-accel tcg,thread=multi,tb-size=512'
@@ -39,6 +40,7 @@ arguments()
 		--state) state=$2; shift ;;
 		--name) name=$2; shift ;;
 		--append) append=$2; shift ;;
+		--registry) registry=$2; shift ;;
 		--over) over=$2; shift ;;
 		--dev) dev=yes ;;
 		--interactive) interactive=yes ;;
@@ -118,7 +120,7 @@ machine_start()
 		-device virtio-blk-pci,drive=root,serial=crisp-root \
 		-drive "if=none,id=state,format=raw,discard=unmap,file=$state" \
 		-device virtio-blk-pci,drive=state,serial=crisp-state \
-		-drive "if=none,id=registry,format=raw,readonly=on,file=$out/registry.img" \
+		-drive "if=none,id=registry,format=raw,readonly=on,file=$registry" \
 		-device virtio-blk-pci,drive=registry,serial=crisp-registry \
 		-device virtio-rng-pci -device virtio-serial-pci "$@"
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"crisp.dev/qemu-tests/bench"
+	"crisp.dev/qemu-tests/conformance"
 	"crisp.dev/qemu-tests/demo"
 	"crisp.dev/qemu-tests/node"
 	"crisp.dev/qemu-tests/nodetest"
@@ -16,12 +17,13 @@ import (
 
 // Each is told whether it is the first in this machine.
 var scenarios = map[string]func(first bool) error{
-	"bench":    bench.Run,
-	"demo":     demo.Run,
-	"node":     nodetest.Run,
-	"critests": critests,
-	"shell":    shell,
-	"oci":      ociValidation,
+	"bench":       bench.Run,
+	"conformance": conformance.Run,
+	"demo":        demo.Run,
+	"node":        nodetest.Run,
+	"critests":    critests,
+	"shell":       shell,
+	"oci":         ociValidation,
 }
 
 func main() {

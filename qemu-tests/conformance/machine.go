@@ -1,0 +1,114 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"crisp.dev/qemu-tests/node"
+)
+
+const (
+	programs = "/srv/registry/e2e-node" // of the tests' disk, image/conformance.sh
+	work     = "/var/tmp/conformance"
+	socket   = "/run/conformance.sock"
+	images   = "/etc/conformance/images.yaml"
+	logLines = 60 // of the runtime, kept with a failed spec
+)
+
+// Run runs the specs of SpecsFile: the services are started once for all of them.
+func Run(bool) error {
+	specs, err := os.ReadFile(SpecsFile)
+	if err != nil {
+		return err
+	}
+	if err := prepare(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	var told sync.WaitGroup
+	told.Add(1)
+	go func() {
+		defer told.Done()
+		tell(listener)
+	}()
+	err = ginkgo(strings.Split(strings.TrimSpace(string(specs)), "\n"))
+	listener.Close()
+	told.Wait()
+	return err
+}
+
+// The tests write beside their program, so there are links to the disk's in a directory of the state partition.
+func prepare() error {
+	if err := os.MkdirAll(filepath.Join(work, "logs"), 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"e2e_node.test", "ginkgo", "kubelet"} {
+		if err := os.Symlink(filepath.Join(programs, name), filepath.Join(work, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell passes on what the test program says of its specs; ends when the listener is closed.
+func tell(listener net.Listener) {
+	for {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		var news News
+		if json.NewDecoder(c).Decode(&news) == nil {
+			if news.State == "failed" {
+				news.Output += "\n--- log of " + node.Runtime() + ":\n" + node.Log(node.Runtime(), logLines)
+			}
+			line, _ := json.Marshal(news)
+			fmt.Printf("%s%s\n", Prefix, line)
+		}
+		c.Close()
+	}
+}
+
+func ginkgo(specs []string) error {
+	args := []string{"--procs", node.CommandLine("crisp.procs", "2"), "--timeout=48h", "--no-color", "--silence-skips"}
+	for _, spec := range specs {
+		args = append(args, "--focus", regexp.QuoteMeta(spec)+"$")
+	}
+	args = append(args, "./e2e_node.test", "--",
+		"--prepull-images=false", "--node-name=node", "--report-dir="+filepath.Join(work, "logs"),
+		"--container-runtime-endpoint="+node.Socket,
+		"--kubelet-flags=--cgroup-driver=cgroupfs --fail-swap-on=false --resolv-conf=/etc/resolv.conf")
+	log, err := os.Create(filepath.Join(work, "logs", "ginkgo.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command("./ginkgo", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = work, log, log
+	cmd.Env = append(os.Environ(), "CRISP_REPORT="+socket, "KUBE_TEST_REPO_LIST="+images, "HOME="+work)
+	if err := cmd.Run(); err != nil {
+		fmt.Println(end(log.Name(), 60))
+		return fmt.Errorf("ginkgo: %w", err)
+	}
+	return nil
+}
+
+// end is the last lines of a file.
+func end(name string, lines int) string {
+	text, _ := os.ReadFile(name)
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return strings.Join(all, "\n")
+}
