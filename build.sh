@@ -6,6 +6,8 @@
 #   ./build.sh image          the appliance: kernel, initramfs, verified root, the tests' registry
 #   ./build.sh demo           boot the appliance in QEMU and run real pods in it; --interactive leaves a console
 #   ./build.sh test           everything: unit tests, fuzz targets, checks of the source, the appliance's tests
+#   ./build.sh conformance    Kubernetes' own node tests (hours, emulated): stop it, and the same command goes on;
+#                             --focus REGEXP, --again, --fresh, --shard I/N, --minutes N, --list, --help
 #   ./build.sh bench [RUNTIME]...   measure crisp, or crisp and containerd, side by side in one run
 #   ./build.sh fuzz [SECONDS]       run every fuzz target for that long (300)
 #   ./build.sh clean          remove what was built; downloads and third-party parts stay
@@ -197,6 +199,26 @@ verb_demo()
 	esac
 }
 
+# The tests of Kubernetes, the disk with their images, and the program that runs them.
+conformance_parts()
+{
+	step "Kubernetes' node tests" qemu-tests/e2e-node/build.sh
+	step "their images, in a registry" image/conformance.sh
+	step "the program that runs them" conformance_program
+}
+
+conformance_program()
+{
+	(cd qemu-tests && GOFLAGS=-buildvcs=false go build -o "$root/build/go/host/conformance" ./conformance/host)
+}
+
+verb_conformance()
+{
+	verb_image
+	conformance_parts
+	build/go/host/conformance "$@"
+}
+
 verb_bench()
 {
 	local runtime
@@ -297,7 +319,7 @@ main()
 	local verb=${1:-help}
 	shift || true
 	case $verb in
-	deps | build | image | demo | test | bench | fuzz | clean) "verb_$verb" "$@" ;;
+	deps | build | image | demo | test | conformance | bench | fuzz | clean) "verb_$verb" "$@" ;;
 	help | --help | -h) usage 0 ;;
 	*) usage 2 >&2 ;;
 	esac

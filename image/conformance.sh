@@ -33,8 +33,9 @@ module_dir()
 # tags_of IMAGE: the manifest's entry reads configs[Name] = Config{list.Registry, "IMAGE", "TAG"}.
 tags_of()
 {
-	sed -n "s|^\tconfigs\[[A-Za-z]*\] = Config{[A-Za-z.]*, \"$1\", \"\(.*\)\"}|\1|p" \
-		"$kubernetes/test/utils/image/manifest.go"
+	sed -n -e '/list.PrivateRegistry/d' \
+		-e "s|^\tconfigs\[[A-Za-z]*\] = Config{[A-Za-z0-9.]*, \"$1\", \"\(.*\)\"}|\1|p" \
+		"$kubernetes/test/utils/image/manifest.go" | sort -u | grep . || die "the manifest names no image $1"
 }
 
 # tree NAME: begins an image, and prints its root, which has busybox and the users that images have.
@@ -81,11 +82,12 @@ debian_file()
 # finish NAME IMAGE [OPTION]...: the layer, umoci's options for the configuration, and the push under each of its tags.
 finish()
 {
-	local name=$1 image=$2 tag
+	local name=$1 image=$2 tag tags
 	shift 2
+	tags=$(tags_of "${image#*/}")
 	image_layer "$name" 1
 	umoci config --image "$oci/$name:1" --config.env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin "$@"
-	for tag in $(tags_of "${image#*/}" | sort -u); do
+	for tag in $tags; do
 		umoci config --image "$oci/$name:1" --config.label "version=$tag"
 		push "$name:1" "$image:$tag"
 	done

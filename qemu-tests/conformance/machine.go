@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"crisp.dev/qemu-tests/node"
 )
@@ -96,8 +99,20 @@ func ginkgo(specs []string) error {
 	cmd := exec.Command("./ginkgo", args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = work, log, log
 	cmd.Env = append(os.Environ(), "CRISP_REPORT="+socket, "KUBE_TEST_REPO_LIST="+images, "HOME="+work)
-	if err := cmd.Run(); err != nil {
-		fmt.Println(end(log.Name(), 60))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if seconds, _ := strconv.Atoi(node.CommandLine("crisp.seconds", "")); seconds > 0 {
+		timer := time.AfterFunc(time.Duration(seconds)*time.Second, func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+		})
+		defer timer.Stop()
+	}
+	if err := cmd.Wait(); err != nil {
+		for _, name := range []string{"ginkgo.log", "services.log", "kubelet.log"} {
+			fmt.Printf("--- end of %s:\n%s\n", name, end(filepath.Join(work, "logs", name), 25))
+		}
 		return fmt.Errorf("ginkgo: %w", err)
 	}
 	return nil

@@ -18,6 +18,9 @@ import (
 // How often a spec may be running when a machine ends before it counts as failed.
 const interruptionsMax = 2
 
+// How many seconds before its end a machine lets no more specs begin and says how the rest stand.
+const farewell = 60
+
 // machine runs specs in a machine until all have ended, or until the time. Returns how many have ended.
 func machine(o *options, specs []string, end time.Time, results *results, progress *progress) (int, error) {
 	over, err := overlay(o, specs)
@@ -25,10 +28,11 @@ func machine(o *options, specs []string, end time.Time, results *results, progre
 		return 0, err
 	}
 	defer os.RemoveAll(over)
+	seconds := int(time.Until(end).Seconds())
 	args := []string{"--registry", filepath.Join(o.root, "build/appliance/conformance.img"), "--over", over,
 		"--memory", strconv.Itoa(o.memory), "--name", "conformance",
-		"--timeout", strconv.Itoa(int(time.Until(end).Seconds())),
-		"--append", fmt.Sprintf("crisp.procs=%d", o.procs)}
+		"--timeout", strconv.Itoa(seconds),
+		"--append", fmt.Sprintf("crisp.procs=%d crisp.seconds=%d", o.procs, max(seconds-farewell, seconds/2))}
 	args = append(append(args, strings.Fields(o.extra)...), "conformance")
 	run := strings.Fields(os.Getenv("CRISP_MACHINE"))
 	if len(run) == 0 {
@@ -46,7 +50,7 @@ func machine(o *options, specs []string, end time.Time, results *results, progre
 	ended := follow(stdout, results, progress)
 	// how the machine ended is no result: the specs have theirs
 	_ = cmd.Wait()
-	if time.Now().Before(end) {
+	if time.Until(end) > (farewell+30)*time.Second {
 		progress.interrupted(results)
 	} else {
 		progress.running = map[string]bool{}
@@ -92,8 +96,7 @@ func follow(from io.Reader, results *results, progress *progress) int {
 		var news conformance.News
 		switch {
 		case ok && json.Unmarshal([]byte(text), &news) == nil:
-			progress.news(news, results)
-			if news.State != "started" {
+			if progress.news(news, results) {
 				ended++
 			}
 		case line != "":
@@ -117,13 +120,17 @@ func newProgress(total int) *progress {
 	return &progress{total: total, running: map[string]bool{}, interruptions: map[string]int{}}
 }
 
-func (p *progress) news(news conformance.News, results *results) {
+// news returns whether a spec has ended.
+func (p *progress) news(news conformance.News, results *results) bool {
 	if news.State == "started" {
 		if p.began.IsZero() {
 			p.began = time.Now()
 		}
 		p.running[news.Name] = true
-		return
+		return false
+	}
+	if !p.running[news.Name] {
+		return false
 	}
 	delete(p.running, news.Name)
 	results.set(news)
@@ -134,6 +141,7 @@ func (p *progress) news(news conformance.News, results *results) {
 	if news.State == "failed" {
 		fmt.Printf("    %s\n    at %s\n", short(news.Reason, 8), news.Where)
 	}
+	return true
 }
 
 // interrupted is called when a machine ended before its time: a spec that was running then may be why.
