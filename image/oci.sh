@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Making images with umoci and putting them into a registry. Sourced after lib.sh; the layouts are in $oci.
 oci=$out/oci
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	images   = "/etc/conformance/images.yaml"
 	logLines = 60 // of the runtime, kept with a failed spec
 )
+
+// begun is whether a spec has begun.
+var begun atomic.Bool
 
 // Run runs the specs of SpecsFile: the services are started once for all of them.
 func Run(bool) error {
@@ -72,6 +76,7 @@ func tell(listener net.Listener) {
 		}
 		var news News
 		if json.NewDecoder(c).Decode(&news) == nil {
+			begun.Store(true)
 			if news.State == "failed" {
 				news.Output += "\n--- log of " + node.Runtime() + ":\n" + node.Log(node.Runtime(), logLines)
 			}
@@ -88,7 +93,8 @@ func ginkgo(specs []string) error {
 		args = append(args, "--focus", regexp.QuoteMeta(spec)+"$")
 	}
 	args = append(args, "./e2e_node.test", "--",
-		"--prepull-images=false", "--node-name=node", "--report-dir="+filepath.Join(work, "logs"),
+		"--prepull-images=false", "--node-name=node", "--server-start-timeout=10m",
+		"--report-dir="+filepath.Join(work, "logs"),
 		"--container-runtime-endpoint="+node.Socket,
 		"--kubelet-flags=--cgroup-driver=cgroupfs --fail-swap-on=false --resolv-conf=/etc/resolv.conf")
 	log, err := os.Create(filepath.Join(work, "logs", "ginkgo.log"))
@@ -98,7 +104,9 @@ func ginkgo(specs []string) error {
 	defer log.Close()
 	cmd := exec.Command("./ginkgo", args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = work, log, log
-	cmd.Env = append(os.Environ(), "CRISP_REPORT="+socket, "KUBE_TEST_REPO_LIST="+images, "HOME="+work)
+	cmd.Env = append(os.Environ(), "CRISP_REPORT="+socket, "KUBE_TEST_REPO_LIST="+images, "HOME="+work,
+		// there is memory, and an emulated processor is slow
+		"GOGC=400")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -109,13 +117,35 @@ func ginkgo(specs []string) error {
 		})
 		defer timer.Stop()
 	}
+	defer whileStarting().Stop()
 	if err := cmd.Wait(); err != nil {
-		for _, name := range []string{"ginkgo.log", "services.log", "kubelet.log"} {
-			fmt.Printf("--- end of %s:\n%s\n", name, end(filepath.Join(work, "logs", name), 25))
-		}
+		logs(20)
 		return fmt.Errorf("ginkgo: %w", err)
 	}
 	return nil
+}
+
+// whileStarting shows now and then where the services are, until the first spec begins: emulated they take minutes.
+func whileStarting() *time.Ticker {
+	ticker := time.NewTicker(time.Minute)
+	go func() {
+		for range ticker.C {
+			if begun.Load() {
+				return
+			}
+			fmt.Printf("the services are being started, %.0f s since power-on\n", node.Uptime().Seconds())
+			logs(3)
+		}
+	}()
+	return ticker
+}
+
+func logs(lines int) {
+	for _, name := range []string{"ginkgo.log", "services.log", "kubelet.log"} {
+		if text := end(filepath.Join(work, "logs", name), lines); text != "" {
+			fmt.Printf("--- end of %s:\n%s\n", name, text)
+		}
+	}
 }
 
 // end is the last lines of a file.

@@ -75,7 +75,7 @@ func main() {
 	o := parse()
 	all, err := specs(o)
 	check(err)
-	results, err := open(o.state(), o.fresh || o.short)
+	results, err := open(o.state(), o.fresh || o.short && !o.list)
 	check(err)
 	chosen, err := choose(o, all, results)
 	check(err)

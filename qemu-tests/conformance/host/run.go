@@ -19,7 +19,7 @@ import (
 const interruptionsMax = 2
 
 // How many seconds before its end a machine lets no more specs begin and says how the rest stand.
-const farewell = 60
+const farewell = 100
 
 // machine runs specs in a machine until all have ended, or until the time. Returns how many have ended.
 func machine(o *options, specs []string, end time.Time, results *results, progress *progress) (int, error) {
