@@ -137,7 +137,7 @@ TEST(errors_of_exec_say_what_is_wrong)
 		{ "[\"/nosuch\"]", "exec /nosuch: no such file or directory" },
 		{ "[\"/tmp/plain\"]", "exec /tmp/plain: permission denied" },
 		{ "[\"/tmp\"]", "exec /tmp: is a directory" },
-		{ "[\"/tmp/interp\"]", "exec /tmp/interp: the program is there, but the loader or interpreter it names is not" },
+		{ "[\"/tmp/interp\"]", "exec /tmp/interp: the program is there, but the interpreter it names, /no/such, is not" },
 		{ "[\"/tmp/elf\"]", "exec /tmp/elf: exec format error (the file is for another architecture, damaged, or has no #! line)" },
 	};
 

@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "box/creds.h"
 #include "box/lsm.h"
+#include "box/program.h"
 #include "sys/keyring.h"
 #include "sys/seccomp.h"
 
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
@@ -183,6 +185,31 @@ static struct err *find_program(const struct oci_process *p, char ret_path[RUN_P
 	return err_new(ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
+/* The file is there; what the kernel wanted to run it with is not. */
+static struct err *no_interpreter(const char *path)
+{
+	struct program p;
+
+	program_read(path, &p);
+	if (*p.interpreter)
+		return err_new(ERR_NOT_FOUND, "exec %s: the program is there, but the interpreter it names, %s, is not", path,
+			       p.interpreter);
+	return err_new(ERR_NOT_FOUND, "exec %s: the program is there, but the loader or interpreter it names is not", path);
+}
+
+static struct err *no_program(const char *path)
+{
+	struct program p;
+	struct utsname u;
+
+	program_read(path, &p);
+	if (p.machine && uname(&u) == 0 && strcmp(p.machine, u.machine))
+		return err_new(ERR_INVALID, "exec %s: exec format error: it is a program for %s, this node is %s", path,
+			       p.machine, u.machine);
+	return err_new(ERR_INVALID, "exec %s: exec format error (the file is for another architecture, damaged, or has no "
+				    "#! line)", path);
+}
+
 static struct err *exec_error(int errnum, const char *path)
 {
 	struct stat st;
@@ -190,16 +217,14 @@ static struct err *exec_error(int errnum, const char *path)
 	switch (errnum) {
 	case ENOENT:
 		if (stat(path, &st) == 0)
-			return err_new(ERR_NOT_FOUND, "exec %s: the program is there, but the loader or "
-						      "interpreter it names is not", path);
+			return no_interpreter(path);
 		return err_new(ERR_NOT_FOUND, "exec %s: no such file or directory", path);
 	case EACCES:
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			return err_new(ERR_DENIED, "exec %s: is a directory", path);
 		return err_new(ERR_DENIED, "exec %s: permission denied", path);
 	case ENOEXEC:
-		return err_new(ERR_INVALID, "exec %s: exec format error (the file is for another architecture, "
-					    "damaged, or has no #! line)", path);
+		return no_program(path);
 	default:
 		return err_errno(errnum, "exec %s", path);
 	}

@@ -6,6 +6,7 @@
 #include "cli/logline.h"
 
 #include "base/file.h"
+#include "box/lsm.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -164,7 +165,7 @@ static void read_kernel(const struct explain_container *x, struct strv *ret, str
 		.pid = x->pid,
 		.started_ns = x->started_ns ? x->started_ns : x->created_ns,
 		.ended_ns = x->finished_ns,
-		.apparmor = s && s->apparmor && *s->apparmor->localhost_ref ? s->apparmor->localhost_ref : "crisp-default",
+		.apparmor = s && s->apparmor && *s->apparmor->localhost_ref ? s->apparmor->localhost_ref : LSM_APPARMOR_DEFAULT,
 		.selinux_level = s && s->selinux_options ? s->selinux_options->level : NULL,
 		.sigsys = x->exit_code == 128 + 31,
 	};

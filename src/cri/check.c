@@ -11,8 +11,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 
 #define KERNEL_MAJOR 6
@@ -136,12 +138,27 @@ static struct err *look_room(const struct config *c)
 	return NULL;
 }
 
+/* Not needed to run: the node may be looked at before serve is started. */
+static struct err *look_socket(const struct config *c)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const char *path = str_starts(c->listen, "unix://") ? c->listen + strlen("unix://") : c->listen;
+	_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return err_new(ERR_INVALID, "listen: %s is too long a path", path);
+	strcpy(addr.sun_path, path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return err_new(ERR_UNAVAILABLE, "nobody answers on %s (%m): crisp serve is not running", c->listen);
+	return NULL;
+}
+
 static const struct point points[] = {
 	{ "kernel", true, look_kernel },	   { "cgroup v2", true, look_cgroup },
 	{ "file systems", true, look_filesystems }, { "namespaces", true, look_namespaces },
 	{ "seccomp", true, look_seccomp },	   { "AppArmor, SELinux", false, look_modules },
 	{ "network (CNI)", false, look_network },
-	{ "room on the disk", false, look_room },
+	{ "room on the disk", false, look_room }, { "crisp serve", false, look_socket },
 };
 
 int check_main(int argc, char **argv)

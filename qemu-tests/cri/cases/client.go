@@ -140,8 +140,8 @@ func explainMissing(t *suite.T) {
 	for program, words := range map[string]string{
 		"/no-such-program": `never started: .*no such file.*\n.*The image has no such file`,
 		"no-such-program":  `never started: .*not found in \$PATH.*\n.*No directory of the image's PATH`,
-		"/script":          `never started: .*interpreter.*\n.*what it needs to run is not`,
-		"/foreign":         `never started: .*exec format error.*\n.*another architecture`,
+		"/script":          `never started: .*interpreter it names, /bin/no-such-shell, is not.*\n.*what it needs to run is not`,
+		"/foreign":         `never started: .*exec format error: it is a program for (aarch64|x86_64), this node is .*\n.*another architecture`,
 		"/text":            `never started: .*exec format error`,
 		"/plain":           `never started: .*permission denied.*\n.*may not be executed`,
 		"/etc":             `never started: .*is a directory`,
