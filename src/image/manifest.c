@@ -76,13 +76,16 @@ static struct err *parse_descriptor(struct arena *a, yyjson_val *v, uint64_t siz
 static struct err *parse_config(struct arena *a, yyjson_val *root, struct manifest *ret)
 {
 	yyjson_val *config;
+	const char *artifact;
 
 	TRY(json_object(root, "config", &config));
+	TRY(json_string(a, root, "artifactType", &artifact));
 	TRY_WRAP(parse_descriptor(a, config, IMAGE_CONFIG_MAX, &ret->config), "\"config\"");
-	if (!FIND_TYPE(config_types, ret->config.media_type))
-		return err_new(ERR_INVALID, "not a container image but an artifact (its config is of type \"%.*s\")",
-			       TYPE_SHOWN_MAX, ret->config.media_type);
-	return NULL;
+	if (FIND_TYPE(config_types, ret->config.media_type))
+		return NULL;
+	/* image-spec 1.1: artifactType says what it is where the config says nothing (…empty.v1+json). */
+	return err_new(ERR_INVALID, "not a container image but an artifact of type \"%.*s\"", TYPE_SHOWN_MAX,
+		       *artifact ? artifact : ret->config.media_type);
 }
 
 static struct err *parse_layer(struct arena *a, yyjson_val *v, struct descriptor *ret)

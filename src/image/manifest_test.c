@@ -84,7 +84,9 @@ static const struct refusal refusals[] = {
 	{ "{\"schemaVersion\":3," CONFIG ",\"layers\":[]}", NULL, ERR_INVALID, "schemaVersion" },
 	{ "{\"schemaVersion\":-2," CONFIG ",\"layers\":[]}", NULL, ERR_INVALID, "schemaVersion" },
 	{ "{" V2 ",\"config\":{\"mediaType\":\"application/vnd.cncf.helm.config.v1+json\",\"size\":1,\"digest\":\"" D "f\"},\"layers\":[]}",
-	  NULL, ERR_INVALID, "artifact" },
+	  NULL, ERR_INVALID, "artifact of type \"application/vnd.cncf.helm.config.v1+json\"" },
+	{ "{" V2 ",\"artifactType\":\"application/vnd.example.sbom\",\"config\":{\"mediaType\":\"application/vnd.oci.empty.v1+json\","
+	  "\"size\":2,\"digest\":\"" D "f\"},\"layers\":[]}", NULL, ERR_INVALID, "artifact of type \"application/vnd.example.sbom\"" },
 	{ "{" V2 ",\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"size\":4194305,\"digest\":\"" D "f\"},\"layers\":[]}",
 	  NULL, ERR_EXHAUSTED, "limit" },
 	{ "{" V2 ",\"config\":[],\"layers\":[]}", NULL, ERR_INVALID, "config" },
