@@ -2,6 +2,7 @@
 #include "cri/serve.h"
 
 #include "base/file.h"
+#include "cri/implied.h"
 #include "cri/userns.h"
 #include "sys/mount.h"
 #include "sys/path.h"
@@ -180,7 +181,9 @@ struct err *rootfs_mount(struct serve *s, struct container *c, const struct imag
 	struct err *e = mount_new("overlay", options, n, 0, &mnt);
 
 	free(options);
-	return e ? e : attach(mnt, target);
+	TRY(e);
+	TRY(attach(mnt, target));
+	return implied_repair(target, &lowers.paths);
 }
 
 void rootfs_unmount_below(const char *container_state_dir)

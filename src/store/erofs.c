@@ -30,6 +30,7 @@ void erofs_writer_free(struct erofs_writer *w)
 	free(w->file.chunks);
 	buf_done(&w->object);
 	buf_done(&w->xattrs);
+	buf_done(&w->implied);
 	free(w);
 }
 

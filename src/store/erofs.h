@@ -33,6 +33,12 @@
 #define EROFS_XATTRS_MAX KIB(192)	   /* all of one file's names and values; of the root: 2 KiB */
 #define EROFS_CHUNKS_MAX (1u << 20)	   /* chunks of a sparse file: the chunk grows with it */
 
+/* An extended attribute of the root: the directories that the layer has files in but does not list, so that it says nothing of
+ * their owner and mode. Paths from the root, each with its NUL; what does not fit is left out. Below
+ * "trusted.overlay.", which overlayfs does not show to containers. */
+#define EROFS_IMPLIED_NAME "trusted.overlay.crisp.implied"
+#define EROFS_IMPLIED_MAX  1024
+
 struct erofs_xattr {
 	const char *name; /* with its prefix: "user.a", "security.capability" */
 	const void *value;

@@ -55,8 +55,10 @@ static void sort_tree(struct erofs_writer *w)
 		}
 		sort_names(dir, scratch);
 		for (struct erofs_name *name = dir->children; name; name = name->next) {
-			if (erofs_node_dir(name->node))
-				last = last->next = erofs_node_dir(name->node);
+			if (!erofs_node_dir(name->node))
+				continue;
+			last = last->next = erofs_node_dir(name->node);
+			last->name = name->text;
 		}
 	}
 	free(scratch);
@@ -161,6 +163,8 @@ static struct erofs_inode dir_inode(struct erofs_writer *w, const struct erofs_d
 	buf_append(&w->xattrs, dir->xattrs, dir->xattrs_size);
 	if (dir->opaque)
 		erofs_xattrs_opaque(&w->xattrs);
+	if (dir == w->tree.root && w->implied.len)
+		erofs_xattrs_implied(&w->xattrs, &w->implied);
 	return (struct erofs_inode){
 		.mode = S_IFDIR | dir->mode,
 		.nlink = 2 + dir->n_subdirs,
@@ -305,6 +309,7 @@ struct err *erofs_finish(struct erofs_writer *w, const uint8_t uuid[16], uint64_
 		return err_new(ERR_INTERNAL, "the end in the middle of a file");
 	TRY(erofs_pack_close(&w->pack, &w->out));
 	sort_tree(w);
+	erofs_implied_collect(w);
 	TRY(lay_out_tree(w));
 	TRY(write_dirs(w));
 	TRY(erofs_out_flush(&w->out));

@@ -92,6 +92,11 @@ void erofs_xattrs_opaque(struct buf *b)
 	encode_one(b, EROFS_XATTR_TRUSTED, OPAQUE_NAME + strlen("trusted."), "y", 1);
 }
 
+void erofs_xattrs_implied(struct buf *b, const struct buf *list)
+{
+	encode_one(b, EROFS_XATTR_TRUSTED, EROFS_IMPLIED_NAME + strlen("trusted."), list->data, list->len);
+}
+
 bool erofs_inode_is_compact(const struct erofs_inode *inode, const struct erofs_epoch *epoch)
 {
 	return inode->mtime == epoch->sec && inode->mtime_nsec == epoch->nsec && inode->uid <= UINT16_MAX &&

@@ -12,6 +12,7 @@
 struct err *erofs_xattrs_encode(const struct erofs_attr *attr, struct buf *ret_buf,
 				bool *ret_opaque) _must_check_;
 void erofs_xattrs_opaque(struct buf *b);
+void erofs_xattrs_implied(struct buf *b, const struct buf *list);
 #define EROFS_XATTRS_OPAQUE_SIZE 24
 
 struct erofs_inode {

@@ -307,6 +307,38 @@ TEST(extended_attributes)
 	end();
 }
 
+TEST(implied_directories_are_named)
+{
+	static const char want[] = "tmp\0srv/deep";
+
+	begin();
+	CHECK_OK(erofs_add_dir(writer, "srv", &plain));
+	add_file("tmp/x", "x", 1);
+	add_file("srv/deep/y", "y", 1);
+	add_file("srv/z", "z", 1);
+	finish_and_mount();
+	CHECK(has_xattr("", EROFS_IMPLIED_NAME, want, sizeof(want)));
+	CHECK(!has_xattr("tmp", EROFS_IMPLIED_NAME, want, sizeof(want)));
+	end();
+	begin();
+	CHECK_OK(erofs_add_dir(writer, "tmp", &plain));
+	add_file("tmp/x", "x", 1);
+	finish_and_mount();
+	CHECK(!has_xattr("", EROFS_IMPLIED_NAME, "", 0));
+	end();
+	/* What does not fit is left out, and the layer is as good as ever. */
+	begin();
+	for (unsigned int i = 0; i < 400; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "directory-%u/file", i);
+		add_file(path, "x", 1);
+	}
+	finish_and_mount();
+	CHECK(S_ISDIR(stat_in("directory-399").st_mode));
+	end();
+}
+
 TEST(root_with_too_many_attributes_is_an_error)
 {
 	char *big = pattern(3000);

@@ -39,6 +39,7 @@ struct erofs_dir {
 	uint32_t xattrs_size;
 	/* set by erofs_finish() */
 	struct erofs_dir *next; /* all directories, parents first */
+	const char *name;       /* NULL: the root */
 	uint64_t nid, size;
 	uint32_t block; /* first block of its data */
 	bool tail_inline;

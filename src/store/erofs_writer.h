@@ -44,12 +44,16 @@ struct erofs_writer {
 	struct erofs_file file;
 	struct buf object; /* the inode in the making */
 	struct buf xattrs; /* its attributes */
+	struct buf implied; /* value of EROFS_IMPLIED_NAME; set by erofs_finish() */
 };
 
 /* Checks *attr*, fills mode, owner, times and encoded attributes of *ret_inode* (valid until the
  * next call), sets the volume's time if this is the first entry. */
 struct err *erofs_writer_attr(struct erofs_writer *w, const struct erofs_attr *attr, mode_t type,
 			      struct erofs_inode *ret_inode, bool *ret_opaque) _must_check_;
+
+/* Fills w->implied from the chain of all directories. */
+void erofs_implied_collect(struct erofs_writer *w);
 
 /* Writes *inode* and the *n* bytes that must follow it, as one object. */
 struct err *erofs_writer_place(struct erofs_writer *w, struct erofs_inode *inode, const void *payload,
