@@ -77,6 +77,75 @@ TEST(user_namespace_with_idmapped_volume)
 	remove_other(other);
 }
 
+/* What images do with their logs, in the container and in an exec: pipes of the node are nobody's in there. */
+TEST(user_namespace_owns_its_stdio)
+{
+	_result_ struct result r = { 0 }, holder = { 0 }, x = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R");
+
+	CHECK_STR(output(&(struct want){ .script = "stat -L -c '%u %g' /dev/stdout; echo anew > /dev/stdout", .namespaces = USER_NS,
+					 .linux_members = USER_MAPS, .root = other,
+					 .process = ",\"user\":{\"uid\":1000,\"gid\":1001}" }, &r),
+		  "1000 1001\nanew\n");
+	_free_ char *spec = make_spec(&(struct want){ .script = "sleep 60", .namespaces = USER_NS, .linux_members = USER_MAPS,
+						      .root = other });
+
+	create(spec, false, &holder);
+	CHECK(!holder.create_error);
+	start(&holder);
+	exec_in(&holder, "{\"args\":[\"sh\",\"-c\",\"stat -L -c '%u %g' /dev/stdout; echo anew > /dev/stdout\"],"
+			 "\"env\":[\"PATH=/bin\"],\"user\":{\"uid\":1000,\"gid\":1001}}", &x);
+	CHECK(!x.create_error && !x.exec_error);
+	CHECK_STR(buf_text(&x.out), "1000 1001\nanew\n");
+	kill(holder.pid, SIGKILL);
+	finish(&holder);
+	remove_other(other);
+}
+
+#define ELSEWHERE ",\"devices\":[{\"path\":\"%s\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438," \
+		  "\"uid\":7,\"gid\":8}]"
+
+/* Nobody in there can make nodes; in a volume nobody else may either. */
+TEST(user_namespace_with_devices_elsewhere)
+{
+	_result_ struct result r = { 0 }, hidden = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R");
+	_free_ char *linux_members = base_printf(USER_MAPS ELSEWHERE, "/made/here/null");
+
+	CHECK_STR(output(&(struct want){ .script = "stat -c '%t:%T %u %g' /made/here/null; stat -c '%u %g' /made /made/here; "
+						   "echo x > /made/here/null", .namespaces = USER_NS,
+					 .linux_members = linux_members, .root = other }, &r),
+		  "1:3 7 8\n0 0\n0 0\n");
+	_free_ char *in_volume = base_printf(USER_MAPS ELSEWHERE, "/v/null");
+	_free_ char *mounts = base_printf(",{\"destination\":\"/v\",\"type\":\"bind\",\"source\":\"%s-out\",\"options\":[\"rbind\"]}", other);
+	_free_ char *spec = make_spec(&(struct want){ .script = "true", .namespaces = USER_NS, .linux_members = in_volume,
+						      .root = other, .mounts = mounts });
+
+	create(spec, false, &hidden);
+	CHECK(hidden.create_error && strstr(hidden.create_error, "device /v/null: a mount lies over it"));
+	remove_other(other);
+}
+
+TEST(volume_that_cannot_be_idmapped)
+{
+	_result_ struct result r = { 0 };
+
+	need_root();
+	_free_ char *other = other_root("chown -R 100000:200000 $R");
+	_free_ char *spec = make_spec(&(struct want){
+		.script = "true", .namespaces = USER_NS, .linux_members = USER_MAPS, .root = other,
+		.mounts = ",{\"destination\":\"/v\",\"type\":\"bind\",\"source\":\"/proc/sys\",\"options\":[\"bind\",\"idmap\"]}" });
+
+	create(spec, false, &r);
+	CHECK_STR(r.create_error, "mount /proc/sys on /v: the owners of its files cannot be mapped to a user namespace: the "
+				  "kernel cannot do that for this file system (proc)");
+	remove_other(other);
+}
+
 /* As in a pod: the namespaces are there already, owned by a user namespace that is joined by path. */
 TEST(namespaces_are_joined_by_path)
 {

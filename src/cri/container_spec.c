@@ -9,6 +9,7 @@
 #include "cri/userns.h"
 #include "image/config.h"
 #include "spec/spec.h"
+#include "sys/mount.h"
 #include "sys/path.h"
 
 #include <errno.h>
@@ -100,6 +101,23 @@ static struct err *resolve_host_path(struct rpc *r, const char *path, char **ret
 	return NULL;
 }
 
+/* What is mounted later can only spread if the mount that holds the path does. */
+static struct err *check_propagation(const Runtime__V1__Mount *m)
+{
+	uint64_t is, wanted = m->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL ? MS_SHARED :
+			      m->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER ?
+			      MS_SHARED | MS_SLAVE : 0;
+
+	if (!wanted || m->recursive_read_only)
+		return NULL;
+	TRY_WRAP(mount_propagation(m->host_path, &is), "mount: host path");
+	if (is & wanted)
+		return NULL;
+	return err_new(ERR_INVALID, "mount %s: propagation %s needs a host path on a shared %smount, which %s is not",
+		       m->container_path, wanted == MS_SHARED ? "both ways" : "from the host",
+		       wanted == MS_SHARED ? "" : "or slave ", m->host_path);
+}
+
 static struct err *image_volume(struct rpc *r, struct container *c, size_t n, Runtime__V1__Mount *m)
 {
 	_image_ struct image *image = NULL;
@@ -130,6 +148,7 @@ static struct err *resolve_mounts(struct rpc *r, struct container *c, Runtime__V
 			TRY(image_volume(r, c, i, list[i]));
 		else
 			TRY(resolve_host_path(r, list[i]->host_path, &list[i]->host_path));
+		TRY(check_propagation(list[i]));
 		if (list[i]->selinux_relabel && !config->mounts[i]->image && c->selinux_mount)
 			TRY_WRAP(relabel_volume(list[i]->host_path, RELABEL_ATTR, c->selinux_mount), "mount %s",
 				 list[i]->container_path);
@@ -204,7 +223,8 @@ static void follow_pod(struct rpc *r, const struct container *c, Runtime__V1__Co
 
 	ns->network = pod_namespace_options(c->pod)->network;
 	ns->ipc = pod_namespace_options(c->pod)->ipc;
-	ns->userns_options = userns_wanted(c->pod) ? pod_namespace_options(c->pod)->userns_options : NULL;
+	if (userns_wanted(c->pod))
+		ns->userns_options = pod_namespace_options(c->pod)->userns_options;
 	if (ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD && !c->pod->ns_pid)
 		ns->pid = RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
 	config->linux = arena_memdup(&r->arena, l, sizeof(*l));

@@ -101,6 +101,36 @@ static void add_info(struct rpc *r, struct container *c, Runtime__V1__ContainerS
 	out->n_info = 1;
 }
 
+/* The digest of the image that an image volume is of, as the kubelet shows that of a container. */
+static const char *volume_digest(struct rpc *r, const Runtime__V1__ImageSpec *asked)
+{
+	_image_ struct image *image = NULL;
+	struct err *e = serve_find_image(r->serve, asked->image, &image);
+
+	/* Removed while it is in use: the kubelet asks by ID, so that will do. */
+	err_ignore(e);
+	return arena_strdup(&r->arena, !image ? asked->image : image->digests.len ? image->digests.items[0] : image->id);
+}
+
+static Runtime__V1__Mount *mount_status(struct rpc *r, Runtime__V1__Mount *asked)
+{
+	if (!asked->image || str_empty(asked->image->image))
+		return asked;
+	Runtime__V1__Mount *m = arena_memdup(&r->arena, asked, sizeof(*m));
+
+	m->image = arena_memdup(&r->arena, asked->image, sizeof(*m->image));
+	m->image->image_ref = (char *)(uintptr_t)volume_digest(r, asked->image);
+	return m;
+}
+
+static void fill_mounts(struct rpc *r, const Runtime__V1__ContainerConfig *config, Runtime__V1__ContainerStatus *s)
+{
+	s->n_mounts = config->n_mounts;
+	s->mounts = RPC_ARRAY(r, config->n_mounts, Runtime__V1__Mount *);
+	for (size_t i = 0; i < config->n_mounts; i++)
+		s->mounts[i] = mount_status(r, config->mounts[i]);
+}
+
 struct err *rpc_container_status(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__ContainerStatusRequest *in = request;
@@ -121,8 +151,7 @@ struct err *rpc_container_status(struct rpc *r, const void *request, void *reply
 	s->n_labels = config->n_labels;
 	s->annotations = (Runtime__V1__ContainerStatus__AnnotationsEntry **)config->annotations;
 	s->n_annotations = config->n_annotations;
-	s->mounts = config->mounts;
-	s->n_mounts = config->n_mounts;
+	fill_mounts(r, config, s);
 	s->log_path = c->log_path ? c->log_path : "";
 	s->user = user_status(r, c);
 	s->stop_signal = config->stop_signal;

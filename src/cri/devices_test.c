@@ -67,7 +67,7 @@ static void fixture_init(struct fixture *f)
 static const struct spec_device *collect(struct fixture *f, const char *path)
 {
 	f->in = (struct spec_input){ 0 };
-	CHECK_OK(devices_collect(&f->a, &f->settings, &f->pod, &f->config, &f->in));
+	CHECK_OK(devices_collect(&f->a, &f->settings, false, &f->pod, &f->config, &f->in));
 	for (size_t i = 0; i < f->in.n_devices; i++)
 		if (!strcmp(f->in.devices[i].path, path))
 			return &f->in.devices[i];
@@ -85,7 +85,7 @@ TEST(listed)
 	CHECK_STR(d->access, "rw");
 	CHECK_INT(f.in.n_devices, 1);
 	f.device.permissions = (char *)(uintptr_t)"rx";
-	CHECK_ERR(devices_collect(&f.a, &f.settings, &f.pod, &f.config, &f.in), ERR_INVALID);
+	CHECK_ERR(devices_collect(&f.a, &f.settings, false, &f.pod, &f.config, &f.in), ERR_INVALID);
 	f.device.permissions = (char *)(uintptr_t)"r";
 	f.device.host_path = (char *)(uintptr_t)"/dev";
 	CHECK(collect(&f, "/dev/full-of-it/null") != NULL);

@@ -162,6 +162,35 @@ static struct err *set_up_network(struct rpc *r, struct pod *p)
 	return podfiles_add_addresses(r->serve, p);
 }
 
+static void add_limit(int64_t *sum, int64_t more)
+{
+	if (*sum > 0 && more > 0)
+		*sum += more;
+}
+
+/* What the containers may have together, and what the pod takes beside them. The kubelet sets both on a cgroup of its
+ * own; where the cgroup is ours nobody else does. */
+static struct err *make_cgroup(struct rpc *r, const struct pod *p)
+{
+	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
+	struct cgroup_resources limits;
+
+	TRY(cgroup_make(p->cgroup_parent));
+	if (!pod_owns_cgroup(p) || !l || !l->resources)
+		return NULL;
+	Runtime__V1__LinuxContainerResources sum = *l->resources;
+
+	if (l->overhead) {
+		add_limit(&sum.cpu_shares, l->overhead->cpu_shares);
+		add_limit(&sum.memory_limit_in_bytes, l->overhead->memory_limit_in_bytes);
+		add_limit(&sum.memory_swap_limit_in_bytes, l->overhead->memory_swap_limit_in_bytes);
+		if (sum.cpu_period == l->overhead->cpu_period)
+			add_limit(&sum.cpu_quota, l->overhead->cpu_quota);
+	}
+	TRY(resources_from_cri(&r->arena, &sum, &limits));
+	return cgroup_set(p->cgroup_parent, &limits);
+}
+
 /* From nothing to a pod that containers can join. What fails leaves what pod_destroy() undoes. */
 static struct err *make_pod(struct rpc *r, struct pod *p)
 {
@@ -171,7 +200,7 @@ static struct err *make_pod(struct rpc *r, struct pod *p)
 	rpc_stage(r, "making the pod's directory and files");
 	TRY(security_add_pod(s, p));
 	TRY(podfiles_make(s, p));
-	TRY_WRAP(cgroup_make(p->cgroup_parent), "cgroup");
+	TRY_WRAP(make_cgroup(r, p), "cgroup");
 	rpc_stage(r, "starting the monitor and the namespaces");
 	TRY_WRAP(start_monitor(r, p), "namespaces");
 	rpc_stage(r, "setting up the network");

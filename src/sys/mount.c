@@ -15,6 +15,9 @@ int umount2(const char *path, int flags);
 
 #define MOUNT_LOG_LINE 512
 
+/* musl's list of calls ends before it; one number on all architectures. */
+#define MOUNT_SYS_STATMOUNT 457
+
 /* What the kernel wrote about the failure into the context's log (lines "e text", "w text"). */
 static struct err *fs_error(int fs, int errnum, const char *what)
 {
@@ -127,4 +130,19 @@ bool mount_is_root(const char *path)
 
 	return syscall(SYS_statx, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &stx) == 0 &&
 	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+struct err *mount_propagation(const char *path, uint64_t *ret)
+{
+	struct mnt_id_req req = { .size = MNT_ID_REQ_SIZE_VER0, .param = STATMOUNT_MNT_BASIC };
+	struct statmount sm = { 0 };
+	struct statx stx = { 0 };
+
+	if (syscall(SYS_statx, AT_FDCWD, path, 0, STATX_MNT_ID_UNIQUE, &stx) < 0)
+		return err_errno(errno, "%s", path);
+	req.mnt_id = stx.stx_mnt_id;
+	if (syscall(MOUNT_SYS_STATMOUNT, &req, &sm, sizeof(sm), 0) < 0)
+		return err_errno(errno, "statmount %s", path);
+	*ret = sm.mnt_propagation;
+	return NULL;
 }

@@ -35,6 +35,9 @@ struct err *mount_idmap(int mount_fd, bool recursive, int userns_fd) _must_check
 
 /* umount2(MNT_DETACH|UMOUNT_NOFOLLOW); not mounted or missing is success. */
 struct err *mount_detach(const char *path) _must_check_;
+/* How the mount that *path* is in spreads: MS_SHARED and MS_SLAVE, both, or neither (statmount(2), kernel 6.8). */
+struct err *mount_propagation(const char *path, uint64_t *ret) _must_check_;
+
 /* True if *path* is the root of a mount (statx STATX_ATTR_MOUNT_ROOT). */
 bool mount_is_root(const char *path);
 
