@@ -27,6 +27,7 @@ var expectations = []expectation{
 	{"web answers on the node's port 18080", "web", hostPort},
 	{"shared: both containers run", "shared", ready},
 	{"shared: each sees the other's process", "shared", seesOther},
+	{"users: root is nobody on the node, and owns what is its own (hostUsers: false)", "users", ownUsers},
 	{"init: the first container ended before the main one runs", "init", initDone},
 	{"job ended with code 3, pod Failed", "job", jobFailed},
 	{"oom was killed for memory (OOMKilled)", "oom", oomKilled},
@@ -133,6 +134,27 @@ func seesOther(ctx context.Context, cri *node.CRI, pod *corev1.Pod) string {
 	}
 	if !strings.Contains(string(out), "payload ticks") || !strings.Contains(string(out), "sleep 1000000") {
 		return fmt.Sprintf("one sees only %q", out)
+	}
+	return ""
+}
+
+func ownUsers(ctx context.Context, cri *node.CRI, pod *corev1.Pod) string {
+	if problem := ready(ctx, cri, pod); problem != "" {
+		return problem
+	}
+	c, err := container(ctx, cri, "users", "main")
+	if err != nil {
+		return err.Error()
+	}
+	out, stderr, err := cri.ExecSync(ctx, c.Id, []string{"/bin/sh", "-c",
+		"cat /proc/self/uid_map; cat /sys/fs/cgroup/memory.max; cat /data/file /etc/file; toybox stat -c %u:%g / /etc/file /data /data/file /dev/shm"}, time.Minute)
+	if err != nil {
+		return fmt.Sprintf("exec: %v %s", err, stderr)
+	}
+	got := strings.Fields(string(out))
+	want := "65536 33554432 mine mine 0:0 0:0 0:0 0:0 0:0"
+	if len(got) < 3 || got[0] != "0" || got[1] == "0" || strings.Join(got[2:], " ") != want {
+		return fmt.Sprintf("it has %q, wanted 0 SOMEBODY %s", strings.Join(got, " "), want)
 	}
 	return ""
 }

@@ -16,6 +16,8 @@ func Groups() []suite.Group {
 		{Name: "selinux", Cases: selinuxCases},
 		{Name: "hardening", Cases: hardeningCases},
 		{Name: "mounts", Cases: mountCases},
+		{Name: "volumes", Cases: volumeCases},
+		{Name: "namespaces", Cases: namespaceCases},
 		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
 		{Name: "logs", Cases: logCases},

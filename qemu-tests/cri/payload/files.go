@@ -279,3 +279,32 @@ func chown(args []string) int {
 	}
 	return 0
 }
+
+// exchange A B: their names, for ever, as fast as it goes.
+func exchange(args []string) int {
+	for {
+		if err := unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, args[1], unix.RENAME_EXCHANGE); err != nil {
+			return fail("exchange: %v", err)
+		}
+	}
+}
+
+// map-file PATH MIB: makes it that long, and touches all of it through a mapping.
+func mapFile(args []string) int {
+	fd, err := unix.Open(args[0], unix.O_RDWR|unix.O_CREAT, 0o600)
+	if err != nil {
+		return fail("%v", err)
+	}
+	size := number(args, 1, 1) << 20
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		return fail("truncate: %v", err)
+	}
+	b, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fail("mmap: %v", err)
+	}
+	for i := 0; i < size; i += 4096 {
+		b[i] = 1
+	}
+	return say(size >> 20)
+}

@@ -27,7 +27,7 @@ var words = map[string]func(args []string) int{
 	// files.go
 	"read": read, "write": write, "touch-each": touchEach, "tree": tree, "exists": exists, "sum": sum,
 	"open-devices": openDevices, "wait-file": waitFile, "wait-file-then": waitFileThen, "mount-tmpfs": mountTmpfs, "overwrite": overwrite,
-	"fill": fill, "mknod": mknod, "chown": chown,
+	"fill": fill, "mknod": mknod, "chown": chown, "exchange": exchange, "map-file": mapFile,
 	// process.go
 	"pause": pause, "exit": exitWith, "sleep": sleep, "sleeper": sleeper, "echo": echo, "say": sayTo, "lines": lines,
 	"ticks": ticks, "bytes": bytesOut, "yes": yes, "signals": signals, "eat": eat, "threads": threads,
