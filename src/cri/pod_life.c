@@ -8,6 +8,7 @@
 #include "cri/podfiles.h"
 #include "image/config.h"
 #include "pod/client.h"
+#include "sys/signals.h"
 
 #include <signal.h>
 #include <string.h>
@@ -54,49 +55,6 @@ bool container_wait_ended(struct serve *s, struct container *c, int64_t deadline
 
 	pods_unlock(&s->pods);
 	return ended;
-}
-
-/* Signal numbers as CRI's enum and an image's STOPSIGNAL name them. */
-static int signal_number(const char *name)
-{
-	static const struct {
-		const char *name;
-		int number;
-	} table[] = {
-		{ "HUP", SIGHUP },   { "INT", SIGINT },	    { "QUIT", SIGQUIT },   { "ILL", SIGILL },
-		{ "TRAP", SIGTRAP }, { "ABRT", SIGABRT },   { "BUS", SIGBUS },	   { "FPE", SIGFPE },
-		{ "KILL", SIGKILL }, { "USR1", SIGUSR1 },   { "SEGV", SIGSEGV },   { "USR2", SIGUSR2 },
-		{ "PIPE", SIGPIPE }, { "ALRM", SIGALRM },   { "TERM", SIGTERM },   { "STKFLT", SIGSTKFLT },
-		{ "CHLD", SIGCHLD }, { "CONT", SIGCONT },   { "STOP", SIGSTOP },   { "TSTP", SIGTSTP },
-		{ "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },   { "URG", SIGURG },	   { "XCPU", SIGXCPU },
-		{ "XFSZ", SIGXFSZ }, { "VTALRM", SIGVTALRM }, { "PROF", SIGPROF }, { "WINCH", SIGWINCH },
-		{ "IO", SIGIO },     { "PWR", SIGPWR },	    { "SYS", SIGSYS },
-	};
-	uint64_t n;
-
-	if (str_to_u64(name, 64, &n))
-		return (int)n;
-	if (str_starts(name, "SIGNAL_"))
-		name += strlen("SIGNAL_");
-	if (str_starts(name, "SIG"))
-		name += strlen("SIG");
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (!strcmp(table[i].name, name))
-			return table[i].number;
-	/* RTMIN, RTMIN+n, RTMAX-n (CRI writes PLUS and MINUS): the kernel's numbers, 34 to 64. */
-	if (str_starts(name, "RTMIN")) {
-		const char *rest = name + strlen("RTMIN");
-
-		rest += strspn(rest, "PLUS+");
-		return *rest && str_to_u64(rest, 30, &n) ? 34 + (int)n : 34;
-	}
-	if (str_starts(name, "RTMAX")) {
-		const char *rest = name + strlen("RTMAX");
-
-		rest += strspn(rest, "MINUS-");
-		return *rest && str_to_u64(rest, 30, &n) ? 64 - (int)n : 64;
-	}
-	return 0;
 }
 
 /* CRI's, else the image's, else SIGTERM. */

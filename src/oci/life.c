@@ -7,6 +7,7 @@
 #include "box/oci.h"
 #include "oci/verb.h"
 #include "sys/pidfd.h"
+#include "sys/signals.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,45 +23,6 @@ struct err *oci_open(struct oci_call *c, bool lock, struct oci_container *ret)
 }
 
 /* ---- kill ------------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *name;
-	int number;
-} signals[] = {
-	{ "HUP", SIGHUP },   { "INT", SIGINT },	      { "QUIT", SIGQUIT },   { "ILL", SIGILL },	    { "TRAP", SIGTRAP },
-	{ "ABRT", SIGABRT }, { "IOT", SIGIOT },	      { "BUS", SIGBUS },     { "FPE", SIGFPE },	    { "KILL", SIGKILL },
-	{ "USR1", SIGUSR1 }, { "SEGV", SIGSEGV },     { "USR2", SIGUSR2 },   { "PIPE", SIGPIPE },   { "ALRM", SIGALRM },
-	{ "TERM", SIGTERM }, { "STKFLT", SIGSTKFLT }, { "CHLD", SIGCHLD },   { "CLD", SIGCHLD },    { "CONT", SIGCONT },
-	{ "STOP", SIGSTOP }, { "TSTP", SIGTSTP },     { "TTIN", SIGTTIN },   { "TTOU", SIGTTOU },   { "URG", SIGURG },
-	{ "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },     { "VTALRM", SIGVTALRM }, { "PROF", SIGPROF }, { "WINCH", SIGWINCH },
-	{ "IO", SIGIO },     { "POLL", SIGPOLL },     { "PWR", SIGPWR },     { "SYS", SIGSYS },
-};
-
-/* "KILL", "SIGKILL", "kill", "9", "RTMIN+3", "RTMAX-1"; the kernel's numbers of the real-time ones. */
-static struct err *parse_signal(const char *text, int *ret)
-{
-	const char *name = !strncasecmp(text, "SIG", 3) ? text + 3 : text;
-	uint64_t n = 0;
-	bool from_max = !strncasecmp(name, "RTMAX", 5);
-
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
-		if (strcasecmp(signals[i].name, name) != 0)
-			continue;
-		*ret = signals[i].number;
-		return NULL;
-	}
-	if (str_to_u64(text, 64, &n) && n > 0) {
-		*ret = (int)n;
-		return NULL;
-	}
-	n = 0;
-	if ((from_max || !strncasecmp(name, "RTMIN", 5)) &&
-	    (!name[5] || (name[5] == (from_max ? '-' : '+') && str_to_u64(name + 6, 30, &n)))) {
-		*ret = from_max ? 64 - (int)n : 34 + (int)n;
-		return NULL;
-	}
-	return err_new(ERR_INVALID, "unknown signal \"%.32s\"", text);
-}
 
 /* The numbers in cgroup.procs, each once. */
 static struct err *read_procs(const char *cgroup, struct buf *ret)
@@ -99,11 +61,14 @@ static struct err *signal_all(const struct oci_container *k, int signal)
 struct err *oci_kill(struct oci_call *c)
 {
 	_container_ struct oci_container k = { .dir_fd = -1 };
+	const char *name = c->cli.n_args > 1 ? c->cli.args[1] : "TERM";
 	_close_ int pidfd = -1;
 	int signal;
 
 	TRY(oci_open(c, false, &k));
-	TRY(parse_signal(c->cli.n_args > 1 ? c->cli.args[1] : "TERM", &signal));
+	signal = signal_number(name);
+	if (!signal)
+		return err_new(ERR_INVALID, "unknown signal \"%.32s\"", name);
 	if (cli_flag(&c->cli, "all") && k.cgroup)
 		return signal_all(&k, signal);
 	if (oci_state_status(&k) == OCI_CREATING)
