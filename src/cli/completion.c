@@ -59,7 +59,7 @@ struct err *cli_completion(struct cli *c)
 	buf_puts(&b, "_crisp()\n{\n\tlocal verbs='");
 	for (const struct cli_verb *v = cli_verbs; v->name; v++)
 		buf_printf(&b, "%s%s", v == cli_verbs ? "" : " ", v->name);
-	buf_puts(&b, " help serve check' word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb= words= i\n"
+	buf_puts(&b, " help serve check' word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb='' words='' i\n"
 		     "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 		     "\t\tcase ${COMP_WORDS[i]} in\n"
 		     "\t\t-c|-r|-i|-t|--config|--runtime-endpoint|--image-endpoint|--timeout) ((i++)) ;;\n"

@@ -31,6 +31,8 @@ var clientCases = []suite.Case{
 	{Name: "explain-slow-registry", Run: explainSlowRegistry, CrispOnly: own},
 	{Name: "explain-failed-pull", Run: explainFailedPull, CrispOnly: own},
 	{Name: "explain-without-serve", Run: explainOffline, CrispOnly: own},
+	{Name: "explain-after-serve-was-killed", Run: explainRestarted, CrispOnly: own, KillServe: true, Scale: 2},
+	{Name: "crictl-by-name-with-yaml", Run: crictlLink, CrispOnly: own},
 }
 
 const own = "its client asks for what only crisp tells"
@@ -294,4 +296,54 @@ func explainOffline(t *suite.T) {
 	t.Must(err, "explain: %s", out)
 	wantPage(t, string(out), `no CRI runtime`, `records on disk`, `^Pod `+p.Config.Metadata.Name, `exit code 9`,
 		`CreateContainer: mounting the image`, `exited by itself with code 9`)
+}
+
+// Steps are in the records, failures below /run: a new serve knows both.
+func explainRestarted(t *suite.T) {
+	p := t.RunPod()
+	c := p.RunToEnd(suite.Payload("kill-self", "9"))
+	bad := p.Create(command("/no-such-program"))
+	if bad.TryStart() == nil {
+		t.Fatalf("it starts")
+	}
+	kill(t, unix.SIGKILL)
+	explain(t, c.ID, `RunPodSandbox: starting the monitor`, `CreateContainer: mounting the image`,
+		`StartContainer `+bad.Config.Metadata.Name+`: .*no such file`)
+}
+
+// The names and files of crictl's users.
+func crictlLink(t *suite.T) {
+	dir := t.Dir("crictl")
+	link := filepath.Join(dir, "crictl")
+	t.Must(os.Symlink("/usr/bin/crisp", link), "link")
+	n := t.Next()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		t.Must(os.WriteFile(path, []byte(text), 0o644), "%s", name)
+		return path
+	}
+	pod := write("pod.yaml", fmt.Sprintf("metadata:\n  name: by-yaml-%d\n  namespace: default\n  attempt: 1\n  uid: \"%d\"\n"+
+		"log_directory: %s\nlinux:\n  security_context:\n    namespace_options: {network: 2}\n", n, n, dir))
+	container := write("container.yaml", "metadata:\n  name: c\nimage:\n  image: "+t.Base+"\ncommand:\n- /critests\n- "+
+		suite.PayloadCommand()[1]+"\n- say\n- 'from yaml\\n'\n- ''\nlog_path: c.log\n")
+	settings := write("crictl.yaml", "runtime-endpoint: "+t.Endpoint+"\nimage-endpoint: \"\"\ntimeout: 60\n")
+	run := func(args ...string) string {
+		cmd := exec.CommandContext(t.Ctx, link, append([]string{"--config", settings}, args...)...)
+		out, err := cmd.CombinedOutput()
+		t.Must(err, "crictl %v: %s", args, out)
+		return string(out)
+	}
+	wantPage(t, run("version"), `RuntimeName:  crisp`)
+	id := strings.TrimSpace(run("run", "--no-pull", container, pod))
+	podID := strings.TrimSpace(run("pods", "--name", fmt.Sprintf("by-yaml-%d", n), "-q"))
+	t.Cleanup(func(*suite.T) { run("rmp", "-f", podID) })
+	if !t.Until(20*time.Second, func() bool { return strings.Contains(run("ps", "-a", "--id", id), "Exited") }) {
+		t.Errorf("it does not end: %s", run("inspect", id))
+	}
+	suite.Equal(t, "log", run("logs", id), "from yaml\n")
+	wantPage(t, run("ps", "-a", "--id", id, "-o", "yaml"), `state: CONTAINER_EXITED`)
+	run("rm", id)
+	if _, err := os.Stat(filepath.Join(dir, "c.log")); !os.IsNotExist(err) {
+		t.Errorf("the log stays: %v", err)
+	}
 }
