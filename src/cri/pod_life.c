@@ -108,9 +108,16 @@ struct err *container_stop(struct serve *s, struct container *c, int64_t grace_n
 
 static void unuse_layers(struct serve *s, struct container *c)
 {
-	for (size_t i = 0; i < c->layers.len; i++)
-		layers_unuse(s->layers, c->layers.items[i]);
-	strv_done(&c->layers);
+	/* RemoveImage reads the list under the lock. */
+	pods_lock(&s->pods);
+	_strv_ struct strv layers = c->layers;
+
+	c->layers = (struct strv){ 0 };
+	pods_unlock(&s->pods);
+	for (size_t i = 0; i < layers.len; i++)
+		layers_unuse(s->layers, layers.items[i]);
+	if (images_owe_sweep(s->images))
+		serve_sweep_images(s);
 }
 
 struct err *container_destroy(struct serve *s, struct container *c)

@@ -97,7 +97,9 @@ static struct err *use_layers(struct serve *s, struct container *c, const struct
 		char *path = NULL;
 
 		TRY(layers_use(s->layers, image->layers.items[i], &path));
+		pods_lock(&s->pods); /* who removes an image reads the list */
 		strv_push(&c->layers, image->layers.items[i]);
+		pods_unlock(&s->pods);
 		/* An image may name a layer twice (the empty one, often); overlayfs takes a directory once (ELOOP). The
 		 * uppermost time says all that those below it do. */
 		if (strv_has(&ret->paths, path))

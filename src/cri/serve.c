@@ -235,7 +235,7 @@ static void say_ready(void)
 		log_warn("notify socket %s: %s", path, strerror(errno));
 }
 
-static void sweep(struct serve *s)
+void serve_sweep_images(struct serve *s)
 {
 	_strv_ struct strv in_use = { 0 };
 
@@ -264,7 +264,7 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	open_network(s);
 	TRY(security_open(s));
 	TRY_WRAP(serve_recover(s), "recovery");
-	sweep(s);
+	serve_sweep_images(s);
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
 	TRY(listen_socket(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);

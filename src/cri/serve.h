@@ -67,6 +67,7 @@ void container_ended(struct serve *s, struct container *c, const struct pod_exit
 
 /* Digests in use by containers, pods' volumes and pulls: what a sweep must keep. */
 void serve_layers_in_use(struct serve *s, struct strv *ret);
+void serve_sweep_images(struct serve *s);
 
 /* Finds pods and containers that are on disk: running ones through their monitors, ended ones by their
  * records; destroys what was half-made. One bad record is set aside and named, never fatal. */

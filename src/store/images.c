@@ -234,15 +234,21 @@ struct err *images_add(struct images *im, const struct images_add *a, char ret_i
 	return NULL;
 }
 
+/* Of the images, then of their users. */
 static void keep_layers(struct images *im, const struct strv *in_use, struct strv *ret)
 {
-	for (size_t i = 0; in_use && i < in_use->len; i++)
-		strv_push(ret, in_use->items[i]);
 	list_each(it, &im->all) {
 		struct image_entry *e = container_of(it, struct image_entry, link);
 
 		for (size_t i = 0; i < e->record.layers.len; i++)
 			strv_push(ret, e->record.layers.items[i]);
+	}
+	im->owes_sweep = false;
+	for (size_t i = 0; in_use && i < in_use->len; i++) {
+		if (strv_has(ret, in_use->items[i]))
+			continue;
+		im->owes_sweep = true;
+		strv_push(ret, in_use->items[i]);
 	}
 }
 
@@ -257,6 +263,15 @@ void images_sweep(struct images *im, const struct strv *layers_in_use)
 	pthread_mutex_unlock(&im->lock);
 	if (freed)
 		log_info("removed layers that nothing needs: %llu bytes", (unsigned long long)freed);
+}
+
+bool images_owe_sweep(struct images *im)
+{
+	pthread_mutex_lock(&im->lock);
+	bool owes = im->owes_sweep;
+
+	pthread_mutex_unlock(&im->lock);
+	return owes;
 }
 
 /* Names first, then the directory: a cut in between leaves an image without names, which RemoveImage by ID

@@ -69,7 +69,9 @@ struct err *images_add(struct images *im, const struct images_add *a, char ret_i
  * does, unless *in_use* lists them. Unknown: success. Baked: ERR_PRECONDITION. */
 struct err *images_remove(struct images *im, const char *ref, const struct strv *layers_in_use) _must_check_;
 
-/* Removes layers that no image and nobody in *layers_in_use* needs. Start-up and after failed pulls. */
+/* Removes layers that no image and nobody in *layers_in_use* needs: at start-up, and with each image removed. */
 void images_sweep(struct images *im, const struct strv *layers_in_use);
+/* The last sweep kept layers of an image that is gone, for their users: when one of these ends, another is due. */
+bool images_owe_sweep(struct images *im);
 
 #endif

@@ -28,6 +28,7 @@ struct images {
 	struct store_dirs *stores;
 	size_t n_stores;
 	struct strv pinned;
+	bool owes_sweep;            /* the last sweep kept layers that only users had a claim on */
 	char *quarantine;
 };
 

@@ -56,7 +56,7 @@ struct container {
 	struct pod *pod;                                /* counted */
 	Runtime__V1__CreateContainerRequest *request;
 	char *image_id;                                 /* sha256:… */
-	struct strv layers;                             /* digests it uses, one entry a use: root and image volumes */
+	struct strv layers;                             /* (lock) digests it uses, one entry a use: root and image volumes */
 	char *cgroup;                                   /* below /sys/fs/cgroup */
 	char *log_path;                                 /* absolute, NULL: none */
 	uint32_t uid, gid, *groups;                     /* what it runs as */

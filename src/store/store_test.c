@@ -364,6 +364,30 @@ TEST(image_whose_layer_was_swept_is_not_recorded)
 	drop_dir(dir);
 }
 
+/* A layer that was kept for a container when its image went had nobody left to ask for its removal. */
+TEST(layers_of_a_removed_image_are_owed_until_their_users_end)
+{
+	char *dir = temp_dir();
+	struct layers *l = open_layers(dir);
+	struct images *im = open_images(dir, l);
+	struct strv in_use = { 0 };
+	char id[72];
+
+	add_layer(l, digest_a);
+	add_image(im, "{}", "docker.io/library/x:1", id);
+	strv_push(&in_use, digest_a);
+	images_sweep(im, &in_use);
+	CHECK(!images_owe_sweep(im)); /* the image itself needs it */
+	CHECK_OK(images_remove(im, id, &in_use));
+	CHECK(layers_have(l, digest_a) && images_owe_sweep(im));
+	strv_done(&in_use);
+	images_sweep(im, &in_use);
+	CHECK(!layers_have(l, digest_a) && !images_owe_sweep(im));
+	images_close(im);
+	layers_close(l);
+	drop_dir(dir);
+}
+
 TEST(image_is_pinned_by_a_pattern)
 {
 	static const struct { const char *pattern, *name; bool pinned; } t[] = {

@@ -232,7 +232,7 @@ func imageRemoveTwice(t *suite.T) {
 }
 
 func imageRemoveUsed(t *suite.T) {
-	ref, _ := serve(t)
+	ref, image := serve(t)
 	_, err := pull(t, ref)
 	t.Must(err, "PullImage")
 	p := t.RunPod()
@@ -245,6 +245,14 @@ func imageRemoveUsed(t *suite.T) {
 	s := c.Status()
 	suite.Equal(t, "state", s.State, runtimeapi.ContainerState_CONTAINER_EXITED)
 	c.Remove()
+	if !t.Crisp() {
+		return
+	}
+	// what only this image had was kept for the container, and goes with it: nobody else will ask for it
+	own := strings.TrimPrefix(image.Layers[len(image.Layers)-1].Digest, "sha256:")
+	if _, err := os.Stat(t.Root + "/layers/" + own); err == nil {
+		t.Errorf("layer %.12s of the removed image is still there after its last user", own)
+	}
 }
 
 func imageNotThere(t *suite.T) {
