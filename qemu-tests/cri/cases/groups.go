@@ -20,6 +20,7 @@ func Groups() []suite.Group {
 		{Name: "namespaces", Cases: namespaceCases},
 		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
+		{Name: "cdi", Cases: cdiCases},
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},
 		{Name: "portforward", Cases: forwardCases},
