@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-const timeout = 60 * time.Second
+const timeout = 3 * time.Minute
 
 // Filled by tests.go, which build.sh writes.
 var tests = map[string]func(){}

@@ -74,8 +74,13 @@ struct err *oci_kill(struct oci_call *c)
 	if (oci_state_status(&k) == OCI_CREATING)
 		return err_new(ERR_PRECONDITION, "container not running: %s is being made", k.id);
 	TRY(oci_state_open_init(&k, &pidfd));
-	TRY(pidfd_signal(pidfd, signal));
-	return NULL;
+	struct err *e = pidfd_signal(pidfd, signal);
+
+	if (!err_is(e, ERR_NOT_FOUND))
+		return e;
+	err_free(e);
+	/* By these words containerd's shim knows. */
+	return err_new(ERR_PRECONDITION, "container not running: %s has ended", k.id);
 }
 
 /* ---- delete ----------------------------------------------------------------------------------- */

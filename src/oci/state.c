@@ -219,7 +219,7 @@ struct err *oci_state_open_init(const struct oci_container *c, int *ret_pidfd)
 	_close_ int fd = -1;
 
 	if (c->pid > 0)
-		TRY(pidfd_open_pid(c->pid, &fd));
+		err_free(pidfd_open_pid(c->pid, &fd));
 	/* Only after the descriptor is open does the number stand for the same process. */
 	if (fd < 0 || oci_process_start(c->pid) != c->pid_start)
 		return err_new(ERR_NOT_FOUND, "container not running: %s has ended", c->id);
