@@ -18,8 +18,8 @@
 static const char *const refused[] = {
 	"/",	 "/bin/", "/boot/", "/dev/", "/etc/",  "/home", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/media",
 	"/mnt",	 "/opt",  "/proc/", "/root", "/run",   "/sbin/", "/srv", "/sys/",   "/tmp",    "/usr/",	   "/var",
-	"/var/cache", "/var/lib", "/var/log", "/var/run", "/var/tmp", "/var/lib/crisp", "/var/lib/kubelet",
-	"/var/lib/etcd", "/run/crisp",
+	"/var/cache", "/var/lib", "/var/log", "/var/run", "/var/tmp", "/var/lib/crisp/", "/var/lib/kubelet",
+	"/var/lib/etcd", "/run/crisp/",
 };
 
 struct err *relabel_check(const char *path)

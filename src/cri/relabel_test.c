@@ -153,7 +153,7 @@ TEST(cve_2021_43816_the_nodes_directories)
 	static const char *const refused[] = {
 		"/", "/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/usr", "/usr/bin", "/home", "/home/somebody",
 		"/root", "/var", "/var/lib", "/var/log", "/var/lib/kubelet", "/var/lib/crisp", "/run", "/tmp", "/dev", "/dev/shm",
-		"/proc/sys", "/sys", "/boot/vmlinuz", "/bin", "/lib64/x", "/opt", "/srv", "/mnt",
+		"/proc/sys", "/sys", "/boot/vmlinuz", "/run/crisp/pods", "/var/lib/crisp/containers/x", "/bin", "/lib64/x", "/opt", "/srv", "/mnt",
 	};
 	static const char *const taken[] = {
 		"/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pv/mount", "/srv/data", "/mnt/disk", "/tmp/x",
