@@ -153,6 +153,23 @@ static void update_pair(Runtime__V1__LinuxContainerResources *into, const char *
 	into->unified[into->n_unified++] = pair;
 }
 
+static void update_hugepage(Runtime__V1__LinuxContainerResources *into, const char *size, uint64_t limit)
+{
+	for (size_t i = 0; i < into->n_hugepage_limits; i++)
+		if (str_eq(into->hugepage_limits[i]->page_size, size)) {
+			into->hugepage_limits[i]->limit = limit;
+			return;
+		}
+	Runtime__V1__HugepageLimit *h = base_alloc(sizeof(*h));
+
+	runtime__v1__hugepage_limit__init(h);
+	h->page_size = base_strdup(size);
+	h->limit = limit;
+	into->hugepage_limits =
+		base_realloc(into->hugepage_limits, into->n_hugepage_limits + 1, sizeof(*into->hugepage_limits));
+	into->hugepage_limits[into->n_hugepage_limits++] = h;
+}
+
 /* What is set in *from* replaces what *into* has; zero means "as it was" (api.proto). */
 static void merge_resources(Runtime__V1__LinuxContainerResources *into,
 			    const Runtime__V1__LinuxContainerResources *from)
@@ -181,19 +198,11 @@ static void merge_resources(Runtime__V1__LinuxContainerResources *into,
 	}
 	for (size_t i = 0; i < from->n_unified; i++)
 		update_pair(into, from->unified[i]->key, from->unified[i]->value);
+	for (size_t i = 0; i < from->n_hugepage_limits; i++)
+		update_hugepage(into, from->hugepage_limits[i]->page_size, from->hugepage_limits[i]->limit);
 }
 
-static Runtime__V1__LinuxContainerResources *copy_resources(const Runtime__V1__LinuxContainerResources *from)
-{
-	size_t len = runtime__v1__linux_container_resources__get_packed_size(from);
-	_free_ uint8_t *bytes = base_alloc(len);
-
-	runtime__v1__linux_container_resources__pack(from, bytes);
-	return runtime__v1__linux_container_resources__unpack(NULL, len, bytes);
-}
-
-/* What is in force for *c*: its own after an update, else those of its creation. Lock held. */
-static const Runtime__V1__LinuxContainerResources *resources_of(const struct container *c)
+const Runtime__V1__LinuxContainerResources *container_resources(const struct container *c)
 {
 	static const Runtime__V1__LinuxContainerResources none = RUNTIME__V1__LINUX_CONTAINER_RESOURCES__INIT;
 	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
@@ -225,7 +234,7 @@ static struct err *update(struct rpc *r, struct container *c, const Runtime__V1_
 	rpc_stage(r, "writing the cgroup's limits");
 	TRY(cgroup_set(c->cgroup, &res));
 	pods_lock(&r->serve->pods);
-	Runtime__V1__LinuxContainerResources *merged = copy_resources(resources_of(c));
+	Runtime__V1__LinuxContainerResources *merged = resources_copy(container_resources(c));
 
 	merge_resources(merged, want);
 	if (c->resources)

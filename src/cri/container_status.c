@@ -1,5 +1,6 @@
 /* ContainerStatus, ListContainers. */
 #include "cri/info.h"
+#include "cri/pack.h"
 #include "cri/selectors.h"
 #include "cri/serve.h"
 
@@ -56,24 +57,26 @@ static Runtime__V1__ContainerUser *user_status(struct rpc *r, const struct conta
 	return u;
 }
 
-/* Lock held; packed and unpacked, since an update may replace the original at any time. */
+/* Lock held; copied, since an update may replace the original at any time. */
 static void fill_resources(struct rpc *r, const struct container *c, Runtime__V1__ContainerStatus *s)
 {
 	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
-	const Runtime__V1__LinuxContainerResources *res = c->resources ? c->resources : l ? l->resources : NULL;
+	ProtobufCMessage *copy;
+	void *bytes;
+	size_t len;
 
-	if (!res)
+	if (!c->resources && !(l && l->resources))
 		return;
+	struct err *e = pack_message(&r->arena, &container_resources(c)->base, &bytes, &len);
+
+	if (!e)
+		e = pack_unpack(&r->arena, &runtime__v1__linux_container_resources__descriptor, bytes, len, &copy);
+	if (e) {
+		err_ignore(e);
+		return;
+	}
 	s->resources = RPC_NEW(r, Runtime__V1__ContainerResources, runtime__v1__container_resources__init);
-	s->resources->linux =
-		RPC_NEW(r, Runtime__V1__LinuxContainerResources, runtime__v1__linux_container_resources__init);
-	*s->resources->linux = *res;
-	s->resources->linux->cpuset_cpus = arena_strdup(&r->arena, res->cpuset_cpus);
-	s->resources->linux->cpuset_mems = arena_strdup(&r->arena, res->cpuset_mems);
-	s->resources->linux->hugepage_limits = l && l->resources ? l->resources->hugepage_limits : NULL;
-	s->resources->linux->n_hugepage_limits = l && l->resources ? l->resources->n_hugepage_limits : 0;
-	s->resources->linux->unified = NULL;
-	s->resources->linux->n_unified = 0;
+	s->resources->linux = PACK_AS(LinuxContainerResources, copy);
 }
 
 /* The image as the kubelet should show it: what the user wrote where that is known. */

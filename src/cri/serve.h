@@ -106,6 +106,12 @@ void rootfs_unmount_below(const char *container_state_dir);
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path) _must_check_;
 
+/* What limits are in force: of the last update, else of the creation. Lock held, also while the result is read. */
+const Runtime__V1__LinuxContainerResources *container_resources(const struct container *c);
+
+/* resources.c: a copy that protobuf-c's free_unpacked() frees. */
+Runtime__V1__LinuxContainerResources *resources_copy(const Runtime__V1__LinuxContainerResources *from);
+
 /* An image by ID, or by a reference as a person writes it (normalised). */
 struct err *serve_find_image(struct serve *s, const char *name, struct image **ret) _must_check_;
 

@@ -263,6 +263,8 @@ static void pod_unref(struct pods *t, struct pod *p)
 		runtime__v1__run_pod_sandbox_request__free_unpacked(p->request, NULL);
 	if (p->resources)
 		runtime__v1__linux_container_resources__free_unpacked(p->resources, NULL);
+	if (p->overhead)
+		runtime__v1__linux_container_resources__free_unpacked(p->overhead, NULL);
 	free(p->dir);
 	free(p->netns_path);
 	free(p->cgroup_parent);
