@@ -1,4 +1,5 @@
 /* StartContainer, StopContainer, RemoveContainer, UpdateContainerResources, ReopenContainerLog. */
+#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/log.h"
@@ -66,6 +67,7 @@ static struct err *start(struct rpc *r, struct container *c)
 			       state == CONTAINER_RUNNING ? "running" : "exited");
 	rpc_stage(r, "executing the container's program");
 	int64_t now = clock_wall_ns();
+	container_event_starting(r->serve, c);
 	struct err *e = pod_container_start_at(c->pod->dir, c->o.id, now);
 
 	pods_lock(t);
@@ -79,6 +81,7 @@ static struct err *start(struct rpc *r, struct container *c)
 	}
 	pods_changed(t);
 	pods_unlock(t);
+	container_event_started(r->serve, c, !e);
 	if (!e)
 		sync_later(r, c);
 	else
@@ -130,8 +133,8 @@ struct err *rpc_remove_container(struct rpc *r, const void *request, void *reply
 	rpc_stage(r, "ending processes, unmounting, removing files");
 	struct err *e = c->o.listed ? container_destroy(r->serve, c) : NULL;
 
-	if (!e)
-		pods_drop_container(&r->serve->pods, c);
+	if (!e && pods_drop_container(&r->serve->pods, c))
+		container_event(r->serve, c->pod, c, EVENT_DELETED);
 	pods_end(&r->serve->pods, &c->o);
 	return err_wrap(e, "container %s", container_metadata(c)->name);
 }

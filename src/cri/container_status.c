@@ -134,18 +134,13 @@ static void fill_mounts(struct rpc *r, const Runtime__V1__ContainerConfig *confi
 		s->mounts[i] = mount_status(r, config->mounts[i]);
 }
 
-struct err *rpc_container_status(struct rpc *r, const void *request, void *reply)
+Runtime__V1__ContainerStatus *container_status(struct rpc *r, const struct container *c)
 {
-	const Runtime__V1__ContainerStatusRequest *in = request;
-	Runtime__V1__ContainerStatusResponse *out = reply;
-	struct container *c;
-
-	TRY(rpc_container(r, in->container_id, &c));
 	const Runtime__V1__ContainerConfig *config = c->request->config;
 	Runtime__V1__ContainerStatus *s =
 		RPC_NEW(r, Runtime__V1__ContainerStatus, runtime__v1__container_status__init);
 
-	s->id = c->o.id;
+	s->id = (char *)c->o.id;
 	s->metadata = config->metadata;
 	s->created_at = c->created_ns;
 	s->image = image_spec(r, c);
@@ -162,7 +157,17 @@ struct err *rpc_container_status(struct rpc *r, const void *request, void *reply
 	fill_changing(r, c, s);
 	fill_resources(r, c, s);
 	pods_unlock(&r->serve->pods);
-	out->status = s;
+	return s;
+}
+
+struct err *rpc_container_status(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__ContainerStatusRequest *in = request;
+	Runtime__V1__ContainerStatusResponse *out = reply;
+	struct container *c;
+
+	TRY(rpc_container(r, in->container_id, &c));
+	out->status = container_status(r, c);
 	if (in->verbose)
 		add_info(r, c, out);
 	return NULL;

@@ -128,6 +128,7 @@ rpc_handler rpc_pod_stats, rpc_list_pod_stats;                                  
 rpc_handler rpc_list_metric_descriptors, rpc_list_pod_metrics, rpc_stream_pod_metrics;          /* metrics.c */
 rpc_handler rpc_stream_pods, rpc_stream_containers, rpc_stream_container_stats,
 	rpc_stream_pod_stats, rpc_stream_images;                                                /* lists.c */
+rpc_handler rpc_events;                                                                         /* container_events.c */
 rpc_handler rpc_update_pod;                                                                     /* resources.c */
 rpc_handler rpc_list_images, rpc_image_status, rpc_pull_image, rpc_remove_image, rpc_image_fs_info; /* image.c */
 

@@ -257,6 +257,8 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	s->pulls_done = pulls_done_new();
 	pods_init(&s->pods);
 	pthread_mutex_init(&s->flight_lock, NULL);
+	pthread_mutex_init(&s->events_lock, NULL);
+	feed_init(&s->feed);
 	list_init(&s->flight);
 	TRY(events_init(s));
 	TRY(cgroup_make(s->config.monitor_cgroup));

@@ -337,10 +337,12 @@ void pods_end(struct pods *t, struct object *o)
 	pods_unlock(t);
 }
 
-void pods_drop(struct pods *t, struct pod *p)
+bool pods_drop(struct pods *t, struct pod *p)
 {
 	pods_lock(t);
-	if (p->o.listed) {
+	bool was = p->o.listed;
+
+	if (was) {
 		p->o.listed = false;
 		list_remove(&p->o.link);
 		t->n_pods--;
@@ -348,12 +350,15 @@ void pods_drop(struct pods *t, struct pod *p)
 		pod_unref(t, p);
 	}
 	pods_unlock(t);
+	return was;
 }
 
-void pods_drop_container(struct pods *t, struct container *c)
+bool pods_drop_container(struct pods *t, struct container *c)
 {
 	pods_lock(t);
-	if (c->o.listed) {
+	bool was = c->o.listed;
+
+	if (was) {
 		c->o.listed = false;
 		list_remove(&c->o.link);
 		t->n_containers--;
@@ -361,4 +366,5 @@ void pods_drop_container(struct pods *t, struct container *c)
 		container_unref(t, c);
 	}
 	pods_unlock(t);
+	return was;
 }

@@ -73,6 +73,7 @@ struct container {
 	enum container_state state;                     /* (lock) */
 	pid_t pid;                                      /* (lock) */
 	int64_t started_ns, finished_ns;                /* (lock) */
+	bool starting;                                  /* (serve's events_lock) its STARTED is still to be told */
 	int exit_code;                                  /* (lock) */
 	int end_signal;                                 /* (lock) 0: it exited */
 	pid_t last_pid;                                 /* (lock) of its init, once it has ended: the kernel log names it */
@@ -125,8 +126,8 @@ struct err *pods_begin(struct pods *t, struct object *o, int64_t deadline_ns) _m
 void pods_end(struct pods *t, struct object *o);
 
 /* Out of the table (its memory goes with the last reference). */
-void pods_drop(struct pods *t, struct pod *p);
-void pods_drop_container(struct pods *t, struct container *c);
+bool pods_drop(struct pods *t, struct pod *p);      /* true: it was in it until now */
+bool pods_drop_container(struct pods *t, struct container *c);
 
 #define pods_each(it, t)                                                               \
 	for (struct pod *it = container_of((t)->all.next, struct pod, o.link);         \
