@@ -81,10 +81,27 @@ static struct err *check_platform(const struct image_config *c)
 		       platform_host.os, platform_host.architecture);
 }
 
+static struct err *check_config(struct documents *d)
+{
+	char got[DIGEST_TEXT_LEN + 1];
+
+	TRY(check_digest(&d->config_text, d->manifest.config.digest, got));
+	TRY(image_config_parse(&d->arena, buf_text(&d->config_text), d->config_text.len, &d->config));
+	TRY(check_platform(&d->config));
+	if (d->config.n_diff_ids == d->manifest.n_layers)
+		return NULL;
+	return err_new(ERR_INVALID, "it lists %zu layers, the manifest %zu", d->config.n_diff_ids, d->manifest.n_layers);
+}
+
+struct err *documents_use_config(struct documents *d, const char *text, size_t len)
+{
+	buf_append(&d->config_text, text, len);
+	return err_wrap(check_config(d), "configuration");
+}
+
 struct err *documents_get_config(const struct documents_want *w, struct documents *d)
 {
 	struct config_fetch c = { .want = w, .d = &d->manifest.config };
-	char got[DIGEST_TEXT_LEN + 1];
 	pthread_t thread;
 	int fds[2];
 
@@ -109,14 +126,5 @@ struct err *documents_get_config(const struct documents_want *w, struct document
 		err_free(e);
 		return err_wrap(c.error, "configuration");
 	}
-	if (!e)
-		e = check_digest(&d->config_text, d->manifest.config.digest, got);
-	if (!e)
-		e = image_config_parse(&d->arena, buf_text(&d->config_text), d->config_text.len, &d->config);
-	if (!e)
-		e = check_platform(&d->config);
-	if (!e && d->config.n_diff_ids != d->manifest.n_layers)
-		e = err_new(ERR_INVALID, "it lists %zu layers, the manifest %zu", d->config.n_diff_ids,
-			    d->manifest.n_layers);
-	return err_wrap(e, "configuration");
+	return err_wrap(e ? e : check_config(d), "configuration");
 }

@@ -9,21 +9,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static void host_endpoint_done(struct host_endpoint *e)
+{
+	url_done(&e->url);
+	free(e->repository);
+	free(e->namespace);
+	strv_done(&e->ca);
+	strv_done(&e->headers);
+	free(e->cert);
+	if (e->key)
+		explicit_bzero(e->key, strlen(e->key));
+	free(e->key);
+}
+
 void hosts_done(struct hosts *h)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		struct host_endpoint *e = &h->items[i];
-
-		url_done(&e->url);
-		free(e->repository);
-		free(e->namespace);
-		strv_done(&e->ca);
-		strv_done(&e->headers);
-		free(e->cert);
-		if (e->key)
-			explicit_bzero(e->key, strlen(e->key));
-		free(e->key);
-	}
+	for (size_t i = 0; i < h->n; i++)
+		host_endpoint_done(&h->items[i]);
 	free(h->items);
 	*h = (struct hosts){ 0 };
 }
@@ -147,6 +149,27 @@ static struct err *load_dir(const char *dir, const struct reference *r, struct h
 	return take_files(dir, server);
 }
 
+/* A [host] of the server's own address, where the server has no settings of its own, is the server: it is asked once, and
+ * what it says is what counts. */
+static void merge_server(struct hosts *h)
+{
+	struct host_endpoint *server = &h->items[h->n - 1];
+
+	if (server->ca.len || server->cert || server->headers.len || server->skip_verify)
+		return;
+	for (size_t i = 0; i + 1 < h->n; i++) {
+		struct host_endpoint *e = &h->items[i];
+
+		if (!url_same_origin(&e->url, &server->url) || strcmp(e->url.target, server->url.target) ||
+		    strcmp(e->repository, server->repository) || !e->pull || !e->resolve)
+			continue;
+		e->server = true;
+		host_endpoint_done(server);
+		h->n--;
+		return;
+	}
+}
+
 /* With what certs.d says of it, or nothing. */
 static struct err *load_certs(const struct hosts_paths *p, const char *dir, const struct reference *r, struct hosts *h)
 {
@@ -158,6 +181,7 @@ static struct err *load_certs(const struct hosts_paths *p, const char *dir, cons
 	}
 	if (!h->items[h->n - 1].url.host)
 		TRY(default_server(r, &h->items[h->n - 1]));
+	merge_server(h);
 	for (size_t i = 0; i < h->n; i++)
 		TRY(set_namespace(r, &h->items[i]));
 	return NULL;

@@ -138,6 +138,10 @@ TEST(hosts_file_without_server)
 	CHECK(!h.items[0].namespace && !h.items[0].skip_verify);
 	check_url(&h.items[1], "https://registry.test:5000/v2");
 	CHECK(h.items[1].skip_verify && h.items[1].server);
+	put("registry.test:5000/ca.pem", "CA");
+	put("registry.test:5000/hosts.toml", "server = \"https://registry.test:5000\"\n[host.\"https://registry.test:5000\"]\nca = \"ca.pem\"\n");
+	CHECK_OK(load("registry.test:5000/x", &h));
+	CHECK(h.n == 1 && h.items[0].server && h.items[0].ca.len == 1 && !h.items[0].namespace);
 	put("registry.test:5000/hosts.toml", "server = \"\"\n");
 	CHECK_OK(load("registry.test:5000/x", &h));
 	CHECK_INT(h.n, 1);

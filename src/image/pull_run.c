@@ -167,6 +167,19 @@ static struct err *layers_and_record(struct pull *p, struct documents *d)
 	return record(p, d);
 }
 
+/* An image that is here needs no blob at all. */
+static struct err *get_config(struct pull *p, const struct documents_want *want, struct documents *d)
+{
+	_image_ struct image *here = NULL;
+	struct err *e = images_find(p->puller->o.images, d->manifest.config.digest, &here);
+
+	if (!e && !strcmp(here->id, d->manifest.config.digest))
+		return documents_use_config(d, here->config_json, here->config_len);
+	err_free(e);
+	set_stage(p, "fetching the configuration");
+	return documents_get_config(want, d);
+}
+
 static struct err *fetch_all(struct pull *p)
 {
 	_cleanup_(documents_done) struct documents d = { 0 };
@@ -175,8 +188,7 @@ static struct err *fetch_all(struct pull *p)
 	set_stage(p, "fetching the manifest");
 	TRY(documents_get_manifest(&want, &d));
 	expect_layers(p, &d.manifest);
-	set_stage(p, "fetching the configuration");
-	TRY(documents_get_config(&want, &d));
+	TRY(get_config(p, &want, &d));
 	p->manifest = &d.manifest;
 	p->config = &d.config;
 	return layers_and_record(p, &d);

@@ -490,7 +490,7 @@ func imageOneLeaves(t *suite.T) {
 }
 
 func imageBadRefs(t *suite.T) {
-	for _, ref := range []string{"UPPER/case:1", "a b", "host:port/name", "name:tag:tag", "name@sha256:short", "../../etc/passwd",
+	for _, ref := range []string{"upper/CASE:1", "a b", "host:port/name", "name:tag:tag", "name@sha256:short", "../../etc/passwd",
 		"host/../name:1", "name@md5:d41d8cd98f00b204e9800998ecf8427e", "https://registry.test/x", strings.Repeat("a", 5000),
 		"name:" + strings.Repeat("t", 129), "host/name:ta g", "host/na\nme", "-name", "host/name:.tag"} {
 		_, err := pull(t, ref)
