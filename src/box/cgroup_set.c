@@ -38,7 +38,7 @@ static double ten_to(double x)
 
 /* cgroup v1 shares (2…262144) to v2 weight (1…10000): the curve through (2, 1), (1024, 100), (262144, 10000)
  * that the kubelet, runc and crun use since 2025 (Kubernetes KEP-2254 amendment). */
-static unsigned int shares_to_weight(uint64_t shares)
+unsigned int cgroup_weight_of_shares(uint64_t shares)
 {
 	if (shares <= 2)
 		return 1;
@@ -66,7 +66,7 @@ static struct err *set_cpu(int fd, const struct cgroup_resources *r)
 	char text[96], quota[32];
 
 	if (r->has_cpu_shares) {
-		snprintf(text, sizeof(text), "%u", shares_to_weight(r->cpu_shares));
+		snprintf(text, sizeof(text), "%u", cgroup_weight_of_shares(r->cpu_shares));
 		TRY(cgroup_write(fd, "cpu.weight", text));
 	}
 	if (!r->has_cpu_quota && !r->has_cpu_period)

@@ -70,18 +70,12 @@ static void read_memory(int fd, struct cgroup_stats *s)
 	if (read_optional(fd, "memory.stat", &stat)) {
 		s->memory_anon = flat_value(buf_text(&stat), "anon");
 		s->memory_file = flat_value(buf_text(&stat), "file");
-		s->memory_mapped = flat_value(buf_text(&stat), "file_mapped");
-		s->memory_kernel = flat_value(buf_text(&stat), "kernel");
 		s->inactive_file = flat_value(buf_text(&stat), "inactive_file");
 		s->pgfault = flat_value(buf_text(&stat), "pgfault");
 		s->pgmajfault = flat_value(buf_text(&stat), "pgmajfault");
 	}
-	s->memory_peak = single_value(fd, "memory.peak");
-	s->memory_low = single_value(fd, "memory.min");
-	if (!read_optional(fd, "memory.events", &events))
-		return;
-	s->oom_kill = flat_value(buf_text(&events), "oom_kill");
-	s->limit_hits = flat_value(buf_text(&events), "max");
+	if (read_optional(fd, "memory.events", &events))
+		s->oom_kill = flat_value(buf_text(&events), "oom_kill");
 }
 
 struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
@@ -94,11 +88,7 @@ struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
 	/* cpu.stat is there without any controller. */
 	TRY(cgroup_read(fd, "cpu.stat", &cpu));
 	s.cpu_usage_ns = flat_value(buf_text(&cpu), "usage_usec") * 1000;
-	s.cpu_user_ns = flat_value(buf_text(&cpu), "user_usec") * 1000;
-	s.cpu_system_ns = flat_value(buf_text(&cpu), "system_usec") * 1000;
 	s.cpu_throttled_ns = flat_value(buf_text(&cpu), "throttled_usec") * 1000;
-	s.cpu_periods = flat_value(buf_text(&cpu), "nr_periods");
-	s.cpu_throttled_periods = flat_value(buf_text(&cpu), "nr_throttled");
 	read_memory(fd, &s);
 	s.pids = single_value(fd, "pids.current");
 	s.pids_max = single_value(fd, "pids.max");
@@ -109,7 +99,7 @@ struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
 	return NULL;
 }
 
-uint64_t cgroup_oom_kills(const char *path)
+bool cgroup_oom_kills_known(const char *path, uint64_t *ret)
 {
 	_buf_ struct buf text = BUF_INIT;
 	_close_ int fd = -1;
@@ -117,9 +107,15 @@ uint64_t cgroup_oom_kills(const char *path)
 
 	if (!e)
 		e = cgroup_read(fd, "memory.events", &text);
-	if (e) {
-		err_free(e);
-		return 0;
-	}
-	return flat_value(buf_text(&text), "oom_kill");
+	*ret = e ? 0 : flat_value(buf_text(&text), "oom_kill");
+	err_free(e);
+	return !e;
+}
+
+uint64_t cgroup_oom_kills(const char *path)
+{
+	uint64_t n;
+
+	cgroup_oom_kills_known(path, &n);
+	return n;
 }

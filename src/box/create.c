@@ -5,7 +5,9 @@
 #include "box/hooks.h"
 #include "box/init.h"
 #include "box/process.h"
+#include "box/scope.h"
 #include "box/sysctl.h"
+#include "box/unit.h"
 #include "box/userns.h"
 #include "sys/clone.h"
 
@@ -14,7 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-/* cgroupfs: the path as it is. */
+/* cgroupfs: the path as it is. systemd: SLICE:PREFIX:NAME. */
 static struct err *cgroup_path_of(const struct oci_spec *spec, bool systemd, char **ret_path)
 {
 	const char *path = spec->cgroups_path;
@@ -22,8 +24,15 @@ static struct err *cgroup_path_of(const struct oci_spec *spec, bool systemd, cha
 	*ret_path = NULL;
 	if (!path)
 		return NULL;
-	if (systemd)
-		return err_new(ERR_UNIMPLEMENTED, "the systemd cgroup driver is not supported yet");
+	if (systemd) {
+		_free_ char *slice = NULL;
+
+		if (path[0] == '/')
+			*ret_path = base_strdup(path); /* ours, see box_cgroup_path() */
+		else
+			TRY(unit_split(path, &slice, ret_path));
+		return cgroup_check_path(*ret_path);
+	}
 	if (strchr(path, ':') && path[0] != '/')
 		return err_new(ERR_INVALID, "cgroupsPath %.256s: that is systemd's form", path);
 	*ret_path = path[0] == '/' ? base_strdup(path) : base_printf("/%s", path);
@@ -39,22 +48,16 @@ struct err *box_cgroup_path(const char *spec, size_t spec_len, const char *id, b
 	TRY(oci_parse(&a, spec, spec_len, &parsed));
 	TRY(cgroup_path_of(&parsed, systemd_cgroup, ret_path));
 	if (!*ret_path)
-		*ret_path = base_printf("/%s", id);
+		*ret_path = systemd_cgroup ? base_printf("/system.slice/crisp-%s.scope", id) : base_printf("/%s", id);
 	return NULL;
 }
 
-/* A directory with its limits in place, before anything runs in it. */
-static struct err *make_cgroup(const struct oci_spec *spec, const char *path, int *ret_fd)
+/* A cgroup with its limits in place, before anything of the container's runs in it. */
+static struct err *make_cgroup(const struct oci_spec *spec, const char *path, bool systemd, struct scope *ret)
 {
-	_free_ char *dir = base_printf("%s%s", CGROUP_ROOT, path);
-
-	TRY(cgroup_make(path));
+	TRY(scope_make(path, systemd, &spec->resources, ret));
 	TRY(cgroup_set(path, &spec->resources));
-	TRY(cgroup_set_devices(path, spec->device_rules, spec->n_device_rules));
-	*ret_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return err_errno(errno, "cgroup %s", path);
-	return NULL;
+	return cgroup_set_devices(path, spec->device_rules, spec->n_device_rules);
 }
 
 /* The maker ends right after: what it leaves open closes with it. */
@@ -64,7 +67,7 @@ struct maker {
 	struct process_namespaces ns;
 	struct hooks_state state;
 	char *cgroup;
-	int cgroup_fd;
+	struct scope scope;
 	int sync[2];
 	int hooks_fd;
 };
@@ -79,7 +82,7 @@ static struct err *maker_prepare(struct arena *a, const struct box_create *c, st
 	TRY(sysctl_check(&m->spec));
 	TRY(cgroup_path_of(&m->spec, c->systemd_cgroup, &m->cgroup));
 	if (m->cgroup)
-		TRY(make_cgroup(&m->spec, m->cgroup, &m->cgroup_fd));
+		TRY(make_cgroup(&m->spec, m->cgroup, c->systemd_cgroup, &m->scope));
 	TRY(setup_prepare(a, &m->spec, c->bundle, &m->setup));
 	TRY(process_open_namespaces(&m->spec, &m->ns));
 	if (m->spec.ns[OCI_NS_USER].wanted)
@@ -93,7 +96,7 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 {
 	const struct oci_spec *spec = &m->spec;
 	const struct clone clone = {
-		.namespaces = process_new_flags(spec), .cgroup_fd = m->cgroup_fd, .as_sibling = c->clone_parent,
+		.namespaces = process_new_flags(spec), .cgroup_fd = m->scope.cgroup_fd, .as_sibling = c->clone_parent,
 	};
 	int ignored;
 
@@ -156,7 +159,7 @@ static struct err *maker_finish(struct maker *m, pid_t pid)
 struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_arena_ struct arena a;
-	struct maker m = { .cgroup_fd = -1, .sync = { -1, -1 }, .hooks_fd = -1 };
+	struct maker m = { .scope = SCOPE_INIT, .sync = { -1, -1 }, .hooks_fd = -1 };
 	pid_t pid = -1;
 	_close_ int pidfd = -1;
 
@@ -167,6 +170,8 @@ struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidf
 
 	if (!e)
 		e = maker_clone(c, &m, &pid, &pidfd);
+	/* init is in it now, or nothing will be */
+	scope_done(&m.scope);
 	if (!e) {
 		close(m.sync[1]);
 		e = explain_end(maker_finish(&m, pid), &m);

@@ -97,3 +97,15 @@ struct err *sysctl_apply(int proc_fd, const struct oci_spec *spec)
 	}
 	return NULL;
 }
+
+int sysctl_namespace_flag(const char *key, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
+		size_t n = strlen(allowed[i].key);
+		bool family = allowed[i].key[n - 1] == '.';
+
+		if ((family ? len > n : len == n) && !strncmp(key, allowed[i].key, n))
+			return oci_namespace_flag(allowed[i].ns);
+	}
+	return 0;
+}

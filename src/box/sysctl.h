@@ -13,4 +13,7 @@ struct err *sysctl_check(const struct oci_spec *spec) _must_check_;
 /* *proc_fd*: a detached procfs (rule R4). */
 struct err *sysctl_apply(int proc_fd, const struct oci_spec *spec) _must_check_;
 
+/* CLONE_NEW* of the namespace that a sysctl is of; 0: of none that a pod can have. */
+int sysctl_namespace_flag(const char *key, size_t len);
+
 #endif

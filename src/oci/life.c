@@ -4,6 +4,7 @@
 #include "box/box.h"
 #include "box/cgroup.h"
 #include "box/cgroup_file.h"
+#include "box/unit.h"
 #include "box/oci.h"
 #include "oci/verb.h"
 #include "sys/pidfd.h"
@@ -124,7 +125,7 @@ struct err *oci_destroy(struct oci_call *c, struct oci_container *k)
 	TRY(kill_init(k));
 	if (k->cgroup) {
 		TRY(cgroup_kill(k->cgroup));
-		TRY(cgroup_remove(k->cgroup, clock_mono_ns() + OCI_PROCESS_WAIT_NS));
+		TRY(unit_or_cgroup_remove(k->cgroup, clock_mono_ns() + OCI_PROCESS_WAIT_NS));
 	}
 	if (k->bundle)
 		run_poststop(c, k);
@@ -278,7 +279,7 @@ struct err *oci_update(struct oci_call *c)
 		TRY(oci_parse_resources_json(&c->cli.arena, buf_text(&text), text.len, &spec));
 	}
 	TRY(read_options(c, &spec.resources));
-	TRY(cgroup_set(k.cgroup, &spec.resources));
+	TRY(unit_or_cgroup_set(k.cgroup, &spec.resources));
 	if (!spec.n_device_rules)
 		return NULL;
 	return cgroup_set_devices(k.cgroup, spec.device_rules, spec.n_device_rules);
