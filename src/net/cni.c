@@ -265,34 +265,38 @@ static bool is_known(const char *const *known, const char *id)
 	return false;
 }
 
-static void sweep_one(const struct cni *c, int dirfd, const char *name, const char *const *known)
+/* True if it was of a pod that is gone. */
+static bool sweep_one(const struct cni *c, int dirfd, const char *name, const char *const *known)
 {
 	_free_ char *id = base_strdup(name);
 	struct cni_pod p = { .id = id };
 
 	if (str_starts(name, FILE_TMP_PREFIX)) {
 		unlinkat(dirfd, name, 0);
-		return;
+		return false;
 	}
 	if (!str_ends(name, ".json"))
-		return;
+		return false;
 	id[strlen(id) - strlen(".json")] = '\0';
 	if (!cni_name_ok(id) || is_known(known, id))
-		return;
+		return false;
 	struct err *e = cni_del(c, &p);
 
 	if (e)
 		log_warn("pod %s is gone, but not its network: %s", id, err_text(e));
 	err_free(e);
+	return true;
 }
 
-void cni_sweep(const struct cni *c, const char *const *known)
+bool cni_sweep(const struct cni *c, const char *const *known)
 {
+	bool any = false;
 	DIR *d = opendir(c->cache_dir);
 	struct dirent *ent;
 
 	while (d && (ent = readdir(d)))
-		sweep_one(c, dirfd(d), ent->d_name, known);
+		any |= sweep_one(c, dirfd(d), ent->d_name, known);
 	if (d)
 		closedir(d);
+	return any;
 }

@@ -49,8 +49,11 @@ struct err *cni_del(const struct cni *c, const struct cni_pod *p) _must_check_;
 /* Ready or why not: there is a configuration, its plugins exist, STATUS (cniVersion ≥ 1.1.0) says ok.
  * STATUS results are remembered until the directory changes or a few seconds pass. */
 struct err *cni_status(const struct cni *c) _must_check_;
+/* At start-up, after the sweep: plugins of today's network (cniVersion ≥ 1.1.0, not disableGC) free what none of the
+ * pods in *known* has: what a node that lost its state left behind. What fails is logged. */
+void cni_gc(const struct cni *c, const char *const *known);
 /* At start-up: removes temporary files and DELs the networks of pods that are not in *known* (a
- * NULL-terminated list of IDs). What fails is logged and tried again at the next start. */
-void cni_sweep(const struct cni *c, const char *const *known);
+ * NULL-terminated list of IDs). What fails is logged and tried again at the next start. True if there were any. */
+bool cni_sweep(const struct cni *c, const char *const *known);
 
 #endif

@@ -222,6 +222,65 @@ TEST(sweep_deletes_unknown_pods_and_temporary_files)
 	CHECK(access(record, F_OK) < 0);
 }
 
+/* The attachments that are left are named; plugins before 1.1.0 and networks with disableGC are not asked. */
+TEST(gc_tells_plugins_what_is_in_use)
+{
+	_world_ struct world w;
+	_strv_ struct strv ips = { 0 };
+	const char *known[] = { POD_ID, "of-the-nodes-network", NULL }, *none[] = { NULL };
+
+	setup(&w);
+	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.1.0\",\"plugins\":[{\"type\":\"first\"},"
+				   "{\"type\":\"second\"}]}", 0600);
+	put_plugin(&w, "first", "[ $CNI_COMMAND = GC ] && exit 1; echo '{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.0.0.2/24\"}]}'");
+	put_plugin(&w, "second", "echo '{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.0.0.2/24\"}]}'");
+	CHECK_OK(cni_add(&w.c, &w.p, &ips));
+	cni_gc(&w.c, known);
+	_free_ char *log = slurp(&w, "log"), *in = slurp(&w, "second.GC.in");
+
+	CHECK_STR(log, "first ADD\nsecond ADD\nfirst GC\nsecond GC\n");
+	CHECK(strstr(in, "\"cni.dev/valid-attachments\":[{\"containerID\":\"" POD_ID "\",\"ifname\":\"eth0\"}]"));
+	cni_gc(&w.c, none);
+	_free_ char *empty = slurp(&w, "second.GC.in");
+
+	CHECK(strstr(empty, "\"cni.dev/valid-attachments\":[]"));
+}
+
+TEST(gc_is_not_for_every_network)
+{
+	_world_ struct world w;
+	const char *none[] = { NULL };
+
+	setup(&w);
+	put_plugin(&w, "first", "");
+	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"first\"}]}", 0600);
+	cni_gc(&w.c, none);
+	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.1.0\",\"disableGC\":true,"
+				   "\"plugins\":[{\"type\":\"first\"}]}", 0600);
+	cni_gc(&w.c, none);
+	_free_ char *log = slurp(&w, "log");
+
+	CHECK_STR(log, "");
+}
+
+/* Freed by mistake, an address would be given twice. */
+TEST(gc_is_not_run_with_a_spoiled_record)
+{
+	_world_ struct world w;
+	_strv_ struct strv ips = { 0 };
+	const char *known[] = { POD_ID, NULL };
+
+	setup(&w);
+	put_plugin(&w, "first", "echo '{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.0.0.2/24\"}]}'");
+	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.1.0\",\"plugins\":[{\"type\":\"first\"}]}", 0600);
+	CHECK_OK(cni_add(&w.c, &w.p, &ips));
+	put(w.cache, POD_ID ".json", "{", 0600);
+	cni_gc(&w.c, known);
+	_free_ char *log = slurp(&w, "log");
+
+	CHECK_STR(log, "first ADD\n");
+}
+
 TEST(arguments_that_would_forge_others_are_refused)
 {
 	_world_ struct world w;

@@ -150,6 +150,7 @@ struct err *cni_list_view(yyjson_val *root, struct cni_list *ret)
 		return err_new(ERR_INVALID, "no network `name`, or one with other than letters, digits and _.-");
 	TRY(choose_version(root, &l.version));
 	TRY(read_bool(root, "disableCheck", &l.disable_check));
+	TRY(read_bool(root, "disableGC", &l.disable_gc));
 	l.plugins = yyjson_obj_get(root, "plugins");
 	if (!yyjson_is_arr(l.plugins) || yyjson_arr_size(l.plugins) == 0)
 		return err_new(ERR_INVALID, "no `plugins`");
@@ -176,7 +177,7 @@ static struct err *read_json(const char *text, size_t len, yyjson_doc **ret)
 }
 
 /* The normal form: list keys copied, a single plugin wrapped into a list, *extra* plugins appended. */
-static yyjson_doc *normalise(yyjson_val *root, const char *version, bool disable_check,
+static yyjson_doc *normalise(yyjson_val *root, const char *version, bool disable_check, bool disable_gc,
 			     yyjson_doc *const *extra, size_t n_extra)
 {
 	_cleanup_(mut_doc_free_p) yyjson_mut_doc *m = yyjson_mut_doc_new(NULL);
@@ -189,6 +190,7 @@ static yyjson_doc *normalise(yyjson_val *root, const char *version, bool disable
 		yyjson_mut_obj_add_val(m, to, "name", yyjson_val_mut_copy(m, name));
 	yyjson_mut_obj_add_strcpy(m, to, "cniVersion", version);
 	yyjson_mut_obj_add_bool(m, to, "disableCheck", disable_check);
+	yyjson_mut_obj_add_bool(m, to, "disableGC", disable_gc);
 	yyjson_mut_obj_add_val(m, to, "plugins", arr);
 	yyjson_arr_foreach(plugins, i, n, p)
 		yyjson_mut_arr_append(arr, yyjson_val_mut_copy(m, p));
@@ -204,13 +206,14 @@ static struct err *make_list(yyjson_val *root, yyjson_doc *const *extra, size_t 
 {
 	yyjson_val *plugins = yyjson_obj_get(root, "plugins");
 	const char *version;
-	bool disable_check;
+	bool disable_check, disable_gc;
 
 	if (plugins && !yyjson_is_arr(plugins))
 		return err_new(ERR_INVALID, "`plugins` is not a list");
 	TRY(choose_version(root, &version));
 	TRY(read_bool(root, "disableCheck", &disable_check));
-	_cleanup_(doc_free_p) yyjson_doc *doc = normalise(root, version, disable_check, extra, n_extra);
+	TRY(read_bool(root, "disableGC", &disable_gc));
+	_cleanup_(doc_free_p) yyjson_doc *doc = normalise(root, version, disable_check, disable_gc, extra, n_extra);
 
 	if (!doc)
 		return err_new(ERR_EXHAUSTED, "out of memory");

@@ -1,7 +1,7 @@
 /* list.h: one CNI network configuration list (SPEC.md section 1), read and checked.
  *
  * Whatever form the file had (list, single plugin, plugins in NAME/ beside it), here it is one object
- * {name, cniVersion, disableCheck, plugins}; that object is also what a pod's record keeps, so
+ * {name, cniVersion, disableCheck, disableGC, plugins}; that object is also what a pod's record keeps, so
  * that DEL runs with the configuration that ADD ran with. A list borrows from its document.
  */
 #ifndef CRISP_NET_LIST_H
@@ -18,7 +18,7 @@ struct cni_list {
 	yyjson_doc *doc;             /* owned; NULL when the list lies in somebody else's document */
 	yyjson_val *root;            /* the normal form */
 	const char *name, *version;
-	bool disable_check;
+	bool disable_check, disable_gc;
 	yyjson_val *plugins;         /* array of objects, each with a `type` */
 };
 void cni_list_done(struct cni_list *l);
