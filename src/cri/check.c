@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "box/cgroup.h"
 #include "box/lsm.h"
+#include "box/unit.h"
 #include "cri/config.h"
 #include "net/cni.h"
 
@@ -46,8 +47,8 @@ static struct err *look_kernel(const struct config *c)
 
 static struct err *look_cgroup(const struct config *c)
 {
-	(void)c;
-	return cgroup_check_host();
+	TRY(cgroup_check_host());
+	return str_eq(c->cgroup_driver, "systemd") ? unit_check_host() : NULL;
 }
 
 static struct err *look_filesystems(const struct config *c)

@@ -3,7 +3,9 @@
 #include "base/file.h"
 #include "base/toml.h"
 #include "box/lsm.h"
+#include "box/sysctl.h"
 #include "cri/config_runtime.h"
+#include "spec/ulimit.h"
 #include "sys/caps.h"
 
 #include <dirent.h>
@@ -24,14 +26,16 @@ static const struct key {
 	size_t offset;
 	const char *fallback;   /* lists: members separated by blanks */
 	const char *doc;
+	bool live;              /* in force from a reload on; the others wait for a restart */
 } keys[] = {
-#define KEY(name, type, fallback, doc) { #name, type, offsetof(struct config, name), fallback, doc }
+#define KEY(name, type, fallback, doc) { #name, type, offsetof(struct config, name), fallback, doc, false }
+#define LIVE(name, type, fallback, doc) { #name, type, offsetof(struct config, name), fallback, doc, true }
 	KEY(root, KEY_STRING, "/var/lib/crisp", "Images, records of pods, writable layers. Survives reboots."),
 	KEY(state, KEY_STRING, "/run/crisp", "Sockets and mounts. A tmpfs."),
 	KEY(listen, KEY_STRING, "unix:///run/crisp/crisp.sock", "Where the kubelet finds CRI."),
-	KEY(log_level, KEY_STRING, "info", "error, warn, info or debug."),
-	KEY(cgroup_driver, KEY_STRING, "cgroupfs", "How the node's cgroups are managed; told to the kubelet."),
-	KEY(monitor_cgroup, KEY_STRING, "/crisp", "The cgroup of the pods' monitors, below /sys/fs/cgroup."),
+	LIVE(log_level, KEY_STRING, "info", "error, warn, info or debug."),
+	KEY(cgroup_driver, KEY_STRING, "cgroupfs", "Who manages the node's cgroups: cgroupfs (crisp and the kubelet) or systemd; told to the kubelet."),
+	KEY(monitor_cgroup, KEY_STRING, "/crisp", "The cgroup of the pods' monitors, below /sys/fs/cgroup; with systemd their slice (system.slice)."),
 	KEY(stream_address, KEY_STRING, "127.0.0.1:0", "Where exec, attach and port-forward connect; port 0: any free one."),
 	KEY(certs_dir, KEY_STRING, "/etc/crisp/certs.d", "Registries' settings: HOST/hosts.toml, as containerd reads them."),
 	KEY(registries_conf, KEY_STRING, "/etc/containers/registries.conf", "Mirrors, short names and blocked registries, as CRI-O reads them; FILE.d beside it."),
@@ -41,26 +45,30 @@ static const struct key {
 	KEY(cni_bin_dirs, KEY_LIST, "/opt/cni/bin /usr/lib/cni /usr/libexec/cni", "Where CNI plugins are."),
 	KEY(cni_timeout_s, KEY_NUMBER, "120", "Seconds that one run of a CNI plugin may take."),
 	KEY(image_stores, KEY_LIST, "/usr/share/crisp/store", "Read-only image stores of the OS image; missing ones are skipped."),
-	KEY(pinned_images, KEY_LIST, "", "Images that are never garbage, by whole name (registry.k8s.io/pause:3.10); * stands for anything."),
-	KEY(default_env, KEY_LIST, "", "NAME=VALUE given to every container that does not set NAME."),
+	LIVE(pinned_images, KEY_LIST, "", "Images that are never garbage, by whole name (registry.k8s.io/pause:3.10); * stands for anything."),
+	LIVE(default_env, KEY_LIST, "", "NAME=VALUE given to every container that does not set NAME."),
+	LIVE(default_ulimits, KEY_LIST, "", "Resource limits of every container: nofile=1024:4096, core=0, memlock=unlimited."),
+	LIVE(default_sysctls, KEY_LIST, "", "KEY=VALUE of every pod with the namespace that KEY is of (net., kernel.shm…); a pod's own win."),
+	LIVE(pids_limit, KEY_NUMBER, "0", "Processes of a container; 0: no limit but the kubelet's of the pod."),
 	KEY(pull_timeout_s, KEY_NUMBER, "60", "Seconds without a byte after which a pull fails."),
 	KEY(pull_max_bytes, KEY_NUMBER, "68719476736", "Bytes of one image, unpacked."),
 	KEY(pull_parallel, KEY_NUMBER, "3", "Pulls at once; further ones wait."),
 	KEY(unprivileged_uid, KEY_NUMBER, "65533", "User ID of the processes that talk to the outside: fetch, unpack, stream."),
-	KEY(shm_size, KEY_NUMBER, "67108864", "Bytes of a pod's /dev/shm."),
+	LIVE(shm_size, KEY_NUMBER, "67108864", "Bytes of a pod's /dev/shm."),
 	KEY(apparmor_profile, KEY_STRING, LSM_APPARMOR_DEFAULT,
 	    "RuntimeDefault of AppArmor: crisp-default is built in; another one is loaded by the OS; unconfined: none."),
 	KEY(selinux, KEY_STRING, "auto", "Labels for containers and volumes: auto (where the node has a policy), on or off."),
-	KEY(default_capabilities, KEY_LIST,
+	LIVE(default_capabilities, KEY_LIST,
 	    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
 	    "AUDIT_WRITE", "What a container has that adds and drops nothing."),
-	KEY(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file in the form of OCI or Docker; empty: built in."),
+	LIVE(seccomp_profile, KEY_STRING, "", "RuntimeDefault of seccomp: a JSON file in the form of OCI or Docker; empty: built in."),
 	KEY(device_ownership_from_security_context, KEY_BOOL, "false",
 	    "Devices that the kubelet lists belong to the container's runAsUser and runAsGroup."),
 	KEY(privileged_without_host_devices, KEY_BOOL, "false", "Privileged containers get only the devices that are listed."),
 	KEY(absent_mount_sources_to_reject, KEY_LIST, "", "Host paths that are not made when they are missing: an error instead."),
 	KEY(cdi_dirs, KEY_LIST, "/etc/cdi /var/run/cdi", "Where CDI specs of devices are (JSON); a later directory's win."),
 #undef KEY
+#undef LIVE
 };
 
 /* ---- values ----------------------------------------------------------------------------------- */
@@ -163,18 +171,45 @@ static struct err *check_security(const struct config *c)
 	return NULL;
 }
 
-/* What the types do not say. */
-static struct err *check(const struct config *c)
+static struct err *check_defaults(const struct config *c)
 {
-	if (!str_eq(c->cgroup_driver, "cgroupfs"))
-		return err_new(ERR_INVALID, "cgroup_driver \"%s\": this version of crisp knows cgroupfs", c->cgroup_driver);
-	if (c->monitor_cgroup[0] != '/')
+	struct ulimit ignored;
+
+	for (size_t i = 0; i < c->default_ulimits.len; i++)
+		TRY_WRAP(ulimit_parse(c->default_ulimits.items[i], &ignored), "default_ulimits");
+	for (size_t i = 0; i < c->default_sysctls.len; i++) {
+		const char *text = c->default_sysctls.items[i], *value = strchr(text, '=');
+
+		if (!value || value == text || !sysctl_namespace_flag(text, (size_t)(value - text)))
+			return err_new(ERR_INVALID, "default_sysctls: \"%.100s\" is not KEY=VALUE of a sysctl that pods have "
+						    "for themselves", text);
+	}
+	for (size_t i = 0; i < c->default_env.len; i++)
+		if (strchr(c->default_env.items[i], '=') == c->default_env.items[i] || !strchr(c->default_env.items[i], '='))
+			return err_new(ERR_INVALID, "default_env: \"%.100s\" is not NAME=VALUE", c->default_env.items[i]);
+	return NULL;
+}
+
+/* What the types do not say. */
+static struct err *check(struct config *c)
+{
+	bool systemd = str_eq(c->cgroup_driver, "systemd");
+
+	if (!systemd && !str_eq(c->cgroup_driver, "cgroupfs"))
+		return err_new(ERR_INVALID, "cgroup_driver \"%s\": not one of cgroupfs, systemd", c->cgroup_driver);
+	if (systemd && str_eq(c->monitor_cgroup, "/crisp")) {
+		/* the other driver's default */
+		free(c->monitor_cgroup);
+		c->monitor_cgroup = base_strdup("system.slice");
+	}
+	if (!systemd && c->monitor_cgroup[0] != '/')
 		return err_new(ERR_INVALID, "monitor_cgroup \"%s\" must begin with a slash", c->monitor_cgroup);
 	if (c->pull_parallel == 0 || c->pull_timeout_s == 0 || c->cni_timeout_s == 0)
 		return err_new(ERR_INVALID, "pull_parallel, pull_timeout_s and cni_timeout_s must be at least 1");
 	if (c->unprivileged_uid == 0 || c->unprivileged_uid >= UINT32_MAX)
 		return err_new(ERR_INVALID, "unprivileged_uid must be a user ID other than root's");
 	TRY(config_check_runtimes(c));
+	TRY(check_defaults(c));
 	return check_security(c);
 }
 
@@ -295,6 +330,59 @@ void config_done(struct config *c)
 	*c = (struct config){ 0 };
 }
 
+/* ---- at a reload ------------------------------------------------------------------------------ */
+
+static bool same_list(const struct strv *a, const struct strv *b)
+{
+	size_t i = 0;
+
+	while (i < a->len && i < b->len && !strcmp(a->items[i], b->items[i]))
+		i++;
+	return i == a->len && i == b->len;
+}
+
+static bool same_value(struct config *a, struct config *b, const struct key *k)
+{
+	switch (k->type) {
+	case KEY_STRING:
+		return str_eq(*(char **)((char *)a + k->offset), *(char **)((char *)b + k->offset));
+	case KEY_NUMBER:
+		return *(uint64_t *)((char *)a + k->offset) == *(uint64_t *)((char *)b + k->offset);
+	case KEY_BOOL:
+		return *bool_of(a, k) == *bool_of(b, k);
+	case KEY_LIST:
+		break;
+	}
+	return same_list(list_of(a, k), list_of(b, k));
+}
+
+static void exchange(void *a, void *b, size_t n)
+{
+	char t[sizeof(struct strv)];
+
+	memcpy(t, a, n);
+	memcpy(a, b, n);
+	memcpy(b, t, n);
+}
+
+void config_take(struct config *now, struct config *fresh, struct strv *ret_taken, struct strv *ret_later)
+{
+	static const size_t sizes[] = { [KEY_STRING] = sizeof(char *), [KEY_NUMBER] = sizeof(uint64_t),
+					[KEY_LIST] = sizeof(struct strv), [KEY_BOOL] = sizeof(bool) };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const struct key *k = &keys[i];
+
+		if (same_value(now, fresh, k))
+			continue;
+		strv_push(k->live ? ret_taken : ret_later, k->name);
+		if (k->live)
+			exchange((char *)now + k->offset, (char *)fresh + k->offset, sizes[k->type]);
+	}
+	if (!config_same_runtimes(now, fresh))
+		strv_push(ret_later, "runtime");
+}
+
 char *config_describe(void)
 {
 	struct buf b = BUF_INIT;
@@ -303,7 +391,7 @@ char *config_describe(void)
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		const struct key *k = &keys[i];
 
-		buf_printf(&b, "# %s\n", k->doc);
+		buf_printf(&b, "# %s%s\n", k->doc, k->live ? " Reloaded on SIGHUP." : "");
 		if (k->type == KEY_STRING)
 			buf_printf(&b, "%s = \"%s\"\n\n", k->name, k->fallback);
 		if (k->type == KEY_NUMBER || k->type == KEY_BOOL)

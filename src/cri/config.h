@@ -38,6 +38,9 @@ struct config {
 	struct strv image_stores;       /* baked stores */
 	struct strv pinned_images;
 	struct strv default_env;
+	struct strv default_ulimits;    /* spec/ulimit.h */
+	struct strv default_sysctls;    /* KEY=VALUE */
+	uint64_t pids_limit;            /* of a container; 0: none */
 	uint64_t pull_timeout_s;        /* without progress */
 	uint64_t pull_max_bytes;        /* uncompressed, of one image */
 	uint64_t pull_parallel;
@@ -57,6 +60,10 @@ struct config {
 /* Defaults, then the files. *path* NULL: the default one, which may be missing. */
 struct err *config_load(const char *path, struct config *ret) _must_check_;
 void config_done(struct config *c);
+
+/* At a reload: what may change while serve runs goes from *fresh* into *now*, and what was there into *fresh*. The names
+ * of keys that differ: taken, and waiting for a restart. */
+void config_take(struct config *now, struct config *fresh, struct strv *ret_taken, struct strv *ret_later);
 
 /* The documentation of every key, as TOML with comments: `crisp serve --print-config`. Owned by the caller. */
 char *config_describe(void);

@@ -101,6 +101,20 @@ void config_free_runtimes(struct config *c)
 	c->n_runtimes = 0;
 }
 
+bool config_same_runtimes(const struct config *a, const struct config *b)
+{
+	if (a->n_runtimes != b->n_runtimes)
+		return false;
+	for (size_t i = 0; i < a->n_runtimes; i++) {
+		const struct config_runtime *x = &a->runtimes[i], *y = &b->runtimes[i];
+
+		if (!str_eq(x->name, y->name) || !str_eq(x->path, y->path) || !str_eq(x->root, y->root) ||
+		    x->privileged_without_host_devices != y->privileged_without_host_devices)
+			return false;
+	}
+	return true;
+}
+
 void config_describe_runtimes(struct buf *b)
 {
 	buf_puts(b, "# Further OCI runtimes, by the name that a RuntimeClass has as its handler. Any that takes runc's command line.\n"

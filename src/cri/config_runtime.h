@@ -12,6 +12,7 @@
 struct err *config_read_runtimes(struct config *c, const char *name, struct toml *root) _must_check_;
 struct err *config_check_runtimes(const struct config *c) _must_check_;
 void config_free_runtimes(struct config *c);
+bool config_same_runtimes(const struct config *a, const struct config *b);
 void config_describe_runtimes(struct buf *b);
 
 #endif

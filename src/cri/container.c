@@ -1,9 +1,10 @@
 /* CreateContainer: from the kubelet's configuration to a process that waits to be started. */
-#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
 #include "base/log.h"
+#include "box/unit.h"
+#include "cri/cgroups.h"
 #include "cri/container_spec.h"
 #include "cri/handlers.h"
 #include "cri/security.h"
@@ -65,18 +66,18 @@ static struct err *keep_request(struct rpc *r, struct container *c)
 	c->request = runtime__v1__create_container_request__unpack(NULL, r->body_len, r->body);
 	if (!c->request)
 		return err_new(ERR_INVALID, "the request is not a valid message");
-	c->cgroup = base_printf("%s/%s", c->pod->cgroup_parent, c->o.id);
+	c->cgroup = cgroups_below_pod(r->serve, c->pod, c->o.id);
 	container_derive(c);
 	return NULL;
 }
 
-static unsigned monitor_flags(struct rpc *r, const Runtime__V1__ContainerConfig *config)
+static unsigned monitor_flags(const struct container *c, const Runtime__V1__ContainerConfig *config)
 {
 	return (config->tty ? MONITOR_FLAG_TERMINAL : 0u) | (config->stdin ? MONITOR_FLAG_STDIN : 0u) |
 	       (config->stdin_once ? MONITOR_FLAG_STDIN_ONCE : 0u) |
 	       /* Only a CDI device brings hooks. */
 	       (config->n_cdi_devices ? MONITOR_FLAG_HOOKS : 0u) |
-	       (str_eq(r->serve->config.cgroup_driver, "systemd") ? MONITOR_FLAG_SYSTEMD_CGROUP : 0u);
+	       (unit_of(c->cgroup) ? MONITOR_FLAG_SYSTEMD_CGROUP : 0u);
 }
 
 static struct err *hand_to_monitor(struct rpc *r, struct container *c, const struct buf *spec)
@@ -98,7 +99,7 @@ static struct err *hand_to_monitor(struct rpc *r, struct container *c, const str
 		.log_path = c->log_path ? c->request->config->log_path : NULL,
 		.spec = spec->data,
 		.spec_len = spec->len,
-		.flags = monitor_flags(r, c->request->config),
+		.flags = monitor_flags(c, c->request->config),
 		.runtime = runtime ? runtime->path : NULL,
 		.runtime_root = runtime ? handlers_root(&r->arena, s, runtime) : NULL,
 	};
@@ -182,7 +183,6 @@ static struct err *create_in(struct rpc *r, struct pod *p, const Runtime__V1__Cr
 	if (c->state == CONTAINER_MAKING)
 		c->state = CONTAINER_CREATED;
 	pods_unlock(t);
-	container_event(r->serve, p, c, EVENT_CREATED);
 	pods_end(t, &c->o);
 	return NULL;
 }

@@ -2,10 +2,12 @@
 
 #include "base/file.h"
 #include "cri/cdi.h"
+#include "cri/cgroups.h"
 #include "cri/devices.h"
 #include "cri/handlers.h"
 #include "cri/podfiles.h"
 #include "cri/relabel.h"
+#include "cri/reload.h"
 #include "cri/userns.h"
 #include "image/config.h"
 #include "spec/spec.h"
@@ -259,7 +261,7 @@ static struct err *pid_namespace(struct rpc *r, const struct container *c, const
  * A localhost profile without a name is an error, never "unconfined" (CVE-2023-2431). */
 static struct err *seccomp_file(struct rpc *r, const Runtime__V1__SecurityProfile *p, const char **ret)
 {
-	const char *own = r->serve->config.seccomp_profile;
+	const char *own = reload_text(r, &r->serve->config.seccomp_profile);
 
 	*ret = NULL;
 	if (p && p->profile_type == RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault && *own)
@@ -302,14 +304,13 @@ static const char *pod_file(struct rpc *r, const struct container *c, const Runt
 
 struct err *container_spec(struct rpc *r, struct container *c, const struct image *image, struct buf *ret_spec)
 {
-	static const char *const no_caps[] = { NULL };
 	struct serve *s = r->serve;
-	const struct strv *caps = &s->config.default_capabilities;
 	const struct config_runtime *runtime;
 	Runtime__V1__ContainerConfig config = *c->request->config;
 	struct image_config ic;
 	struct user user;
 	_free_ char *root_path = container_state_path(s, c->o.id, "rootfs");
+	_free_ char *cgroup = cgroups_spec_path(c->cgroup);
 	_close_ int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0)
@@ -326,7 +327,7 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.id = c->o.id,
 		.pod_id = c->pod->o.id,
 		.rootfs = root_path,
-		.cgroups_path = c->cgroup,
+		.cgroups_path = cgroup,
 		.ns_user = c->pod->ns_user,
 		.ns_net = c->pod->ns_net,
 		.ns_ipc = c->pod->ns_ipc,
@@ -336,8 +337,10 @@ struct err *container_spec(struct rpc *r, struct container *c, const struct imag
 		.resolv_file = pod_file(r, c, &config, "/etc/resolv.conf", PODFILE_RESOLV),
 		.hostname_file = pod_file(r, c, &config, "/etc/hostname", PODFILE_HOSTNAME),
 		.shm_dir = pod_file(r, c, &config, "/dev/shm", PODFILE_SHM),
-		.default_env = (const char *const *)s->config.default_env.items,
-		.default_caps = caps->len ? (const char *const *)caps->items : no_caps,
+		.ulimits = reload_list(r, &s->config.default_ulimits),
+		.pids_limit = reload_number(&s->config.pids_limit),
+		.default_env = reload_list(r, &s->config.default_env),
+		.default_caps = reload_list(r, &s->config.default_capabilities),
 		.selinux_process = c->selinux_process,
 		.selinux_mount = c->selinux_mount,
 		.apparmor = s->apparmor,

@@ -2,6 +2,7 @@
 #include "cri/serve.h"
 
 #include "base/file.h"
+#include "cri/cgroups.h"
 #include "store/record.h"
 
 #include <fcntl.h>
@@ -27,16 +28,10 @@ char *container_root_path(struct serve *s, const char *id, const char *name)
 	return join_path(s->containers_dir, id, name);
 }
 
-/* Pods without a cgroup of the kubelet's (made with the client) get one of ours. */
-#define OWN_CGROUPS "/crisp-pods"
-
 void pod_derive(struct serve *s, struct pod *p)
 {
-	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
-
 	p->dir = pod_state_path(s, p->o.id, NULL);
-	p->cgroup_parent = l && !str_empty(l->cgroup_parent) ? base_strdup(l->cgroup_parent)
-							      : base_printf(OWN_CGROUPS "/%s", p->o.id);
+	p->cgroup_parent = cgroups_of_pod(s, p);
 	if (pod_namespace_options(p)->network == RUNTIME__V1__NAMESPACE_MODE__POD)
 		p->netns_path = pod_netns_path(p->o.id);
 }
@@ -53,11 +48,6 @@ void container_derive(struct container *c)
 
 	if (!str_empty(log_dir) && !str_empty(log_path))
 		c->log_path = base_printf("%s/%s", log_dir, log_path);
-}
-
-bool pod_owns_cgroup(const struct pod *p)
-{
-	return str_starts(p->cgroup_parent, OWN_CGROUPS "/");
 }
 
 const Runtime__V1__PodSandboxMetadata *pod_metadata(const struct pod *p)
@@ -229,7 +219,6 @@ struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t
 	add_packed(&b, RECORD_STATUS, &status.base);
 	add_packed(&b, RECORD_RESOURCES, p->resources ? &p->resources->base : NULL);
 	record_add_str(&b, RECORD_STEPS, p->o.steps);
-	add_packed(&b, RECORD_OVERHEAD, p->overhead ? &p->overhead->base : NULL);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
 	if (p->selinux_level)
 		record_add_str(&b, RECORD_SELINUX, p->selinux_level);

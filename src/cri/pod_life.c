@@ -1,10 +1,11 @@
 /* The steps that end things: one idempotent undo for stop, remove, failed creation and recovery. */
-#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "box/cgroup.h"
+#include "box/unit.h"
+#include "cri/cgroups.h"
 #include "cri/handlers.h"
 #include "cri/podfiles.h"
 #include "image/config.h"
@@ -21,9 +22,7 @@
 void container_ended(struct serve *s, struct container *c, const struct pod_exit *x)
 {
 	pods_lock(&s->pods);
-	enum container_state before = c->state;
-
-	if (before != CONTAINER_EXITED) {
+	if (c->state != CONTAINER_EXITED) {
 		c->state = CONTAINER_EXITED;
 		c->exit_code = x->code;
 		c->end_signal = x->signal;
@@ -36,8 +35,6 @@ void container_ended(struct serve *s, struct container *c, const struct pod_exit
 		pods_changed(&s->pods);
 	}
 	pods_unlock(&s->pods);
-	if (before == CONTAINER_CREATED || before == CONTAINER_RUNNING)
-		container_event(s, c->pod, c, EVENT_STOPPED);
 }
 
 static enum container_state state_of(struct serve *s, struct container *c)
@@ -135,7 +132,7 @@ struct err *container_destroy(struct serve *s, struct container *c)
 	err_ignore(pod_container_forget(c->pod->dir, c->o.id));
 	handlers_forget(s, c);
 	if (c->cgroup)
-		TRY_WRAP(cgroup_remove(c->cgroup, clock_mono_ns() + CGROUP_WAIT_NS), "cgroup of container %.12s", c->o.id);
+		TRY_WRAP(unit_or_cgroup_remove(c->cgroup, clock_mono_ns() + CGROUP_WAIT_NS), "cgroup of container %.12s", c->o.id);
 	rootfs_unmount(s, c);
 	unuse_layers(s, c);
 	TRY(file_remove_tree(-100 /* AT_FDCWD */, state_dir));
@@ -204,13 +201,9 @@ struct err *pod_stop(struct serve *s, struct pod *p)
 	TRY(tear_down_network(s, p));
 	TRY_WRAP(pod_monitor_stop(p->dir, p->netns_path), "namespaces");
 	pods_lock(&s->pods);
-	bool was_ready = p->state == POD_READY;
-
 	p->state = POD_STOPPED;
 	pods_changed(&s->pods);
 	pods_unlock(&s->pods);
-	if (was_ready)
-		container_event(s, p, NULL, EVENT_STOPPED);
 	return NULL;
 }
 
@@ -223,8 +216,8 @@ static struct err *destroy_containers(struct serve *s, struct pod *p)
 
 		if (!e) {
 			e = container_destroy(s, c);
-			if (!e && pods_drop_container(&s->pods, c))
-				container_event(s, p, c, EVENT_DELETED);
+			if (!e)
+				pods_drop_container(&s->pods, c);
 			pods_end(&s->pods, &c->o);
 		}
 		container_put(&s->pods, c);
@@ -234,24 +227,11 @@ static struct err *destroy_containers(struct serve *s, struct pod *p)
 	return NULL;
 }
 
-/* The pod's own init, if it had one, was in a cgroup of its own below the pod's. */
-static struct err *remove_pod_cgroups(struct pod *p)
-{
-	int64_t deadline = clock_mono_ns() + CGROUP_WAIT_NS;
-	_free_ char *init = p->cgroup_parent ? base_printf("%s/%s", p->cgroup_parent, p->o.id) : NULL;
-
-	if (!init)
-		return NULL;
-	if (pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
-		TRY(cgroup_remove(init, deadline));
-	return pod_owns_cgroup(p) ? cgroup_remove(p->cgroup_parent, deadline) : NULL;
-}
-
 struct err *pod_destroy(struct serve *s, struct pod *p)
 {
 	TRY(pod_stop(s, p));
 	TRY(destroy_containers(s, p));
-	TRY(remove_pod_cgroups(p));
+	TRY(cgroups_remove_pod(s, p, clock_mono_ns() + CGROUP_WAIT_NS));
 	TRY(podfiles_remove(s, p));
 	return file_remove_tree(s->pods_fd, p->o.id);
 }

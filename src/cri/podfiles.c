@@ -1,6 +1,7 @@
 #include "cri/podfiles.h"
 
 #include "base/file.h"
+#include "cri/reload.h"
 #include "cri/security.h"
 #include "cri/userns.h"
 #include "sys/mount.h"
@@ -86,7 +87,7 @@ static struct err *mount_shm(struct serve *s, const struct pod *p, const char *p
 	uint32_t uid, gid;
 
 	userns_root(p, &uid, &gid);
-	snprintf(size, sizeof(size), "%llu", (unsigned long long)s->config.shm_size);
+	snprintf(size, sizeof(size), "%llu", (unsigned long long)reload_number(&s->config.shm_size));
 	snprintf(owner, sizeof(owner), "%u", uid);
 	snprintf(group, sizeof(group), "%u", gid);
 	const struct mount_option options[] = {

@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "box/cgroup.h"
+#include "box/unit.h"
+#include "cri/cgroups.h"
 #include "pod/client.h"
 #include "store/record.h"
 #include "sys/mount.h"
@@ -66,14 +68,6 @@ static void set_aside(struct serve *s, int at, const char *kind, const char *id,
 		err_ignore(file_remove_tree(at, id));
 }
 
-static Runtime__V1__LinuxContainerResources *resources_in(const struct buf *b, enum record_tag tag)
-{
-	size_t len = 0;
-	const void *bytes = record_get(b, tag, &len);
-
-	return bytes ? runtime__v1__linux_container_resources__unpack(NULL, len, bytes) : NULL;
-}
-
 /* ---- pods ------------------------------------------------------------------------------------ */
 
 static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b, bool *ret_same_boot)
@@ -99,8 +93,6 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 	}
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
 	p->o.steps = record_get_str(b, RECORD_STEPS);
-	p->resources = resources_in(b, RECORD_RESOURCES);
-	p->overhead = resources_in(b, RECORD_OVERHEAD);
 	pod_derive(s, p);
 	p->selinux_level = record_get_str(b, RECORD_SELINUX);
 	*ret_same_boot = str_eq(boot, s->boot_id);
@@ -174,7 +166,9 @@ static struct err *fill_container(struct container *c, const struct buf *b)
 			c->groups[i] = (uint32_t)u->supplemental_groups[i];
 	}
 	runtime__v1__container_status__free_unpacked(status, NULL);
-	c->resources = resources_in(b, RECORD_RESOURCES);
+	bytes = record_get(b, RECORD_RESOURCES, &len);
+	if (bytes)
+		c->resources = runtime__v1__linux_container_resources__unpack(NULL, len, bytes);
 	c->image_id = record_get_str(b, RECORD_IMAGE);
 	c->cgroup = record_get_str(b, RECORD_CGROUP);
 	c->o.steps = record_get_str(b, RECORD_STEPS);
@@ -320,10 +314,10 @@ static void end_unrecorded(struct serve *s, struct pod *p, const struct found_st
 		log_info("container %.12s was being made when crisp stopped: removed", id);
 		err_ignore(pod_container_signal(p->dir, id, SIGKILL, true));
 		err_ignore(pod_container_forget(p->dir, id));
-		_free_ char *cgroup = base_printf("%s/%s", p->cgroup_parent, id);
+		_free_ char *cgroup = cgroups_below_pod(s, p, id);
 
 		err_ignore(cgroup_kill(cgroup));
-		err_ignore(cgroup_remove(cgroup, clock_mono_ns() + RECOVER_WAIT_NS));
+		err_ignore(unit_or_cgroup_remove(cgroup, clock_mono_ns() + RECOVER_WAIT_NS));
 	}
 }
 
@@ -423,6 +417,19 @@ static void table_ids(struct serve *s, struct strv *ret)
 	pods_unlock(&s->pods);
 }
 
+/* Plugins are asked to free what is nobody's after a boot, and where something of a pod was found that is gone: a mere
+ * restart has lost nothing and need not wait for them. Before the first call, or a new pod's address would be freed. */
+static void sweep_networks(struct serve *s, const char *const *known)
+{
+	_free_ char *mark = base_printf("%s/cni-gc", s->config.state);
+	bool swept = cni_sweep(&s->cni, known);
+
+	if (!swept && access(mark, F_OK) == 0)
+		return;
+	cni_gc(&s->cni, known);
+	err_ignore(file_replace_at(AT_FDCWD, mark, "", 0, 0600, false));
+}
+
 struct err *serve_recover(struct serve *s)
 {
 	_strv_ struct strv pod_ids = { 0 }, container_ids = { 0 }, known = { 0 };
@@ -437,7 +444,7 @@ struct err *serve_recover(struct serve *s)
 	remove_leftovers(s->containers_dir, &known, true);
 	static const char *const none[] = { NULL };
 
-	cni_sweep(&s->cni, known.items ? (const char *const *)known.items : none);
+	sweep_networks(s, known.items ? (const char *const *)known.items : none);
 	if (known.len)
 		log_info("found %zu pods with %zu containers", s->pods.n_pods, s->pods.n_containers);
 	return NULL;

@@ -1,7 +1,7 @@
 /* Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 #include "cri/handlers.h"
 #include "cri/info.h"
-#include "cri/serve.h"
+#include "cri/cgroups.h"
 
 #include "base/log.h"
 
@@ -81,7 +81,7 @@ struct err *rpc_runtime_config(struct rpc *r, const void *request, void *reply)
 	(void)request;
 	out->linux = RPC_NEW(r, Runtime__V1__LinuxRuntimeConfiguration,
 			     runtime__v1__linux_runtime_configuration__init);
-	out->linux->cgroup_driver = str_eq(r->serve->config.cgroup_driver, "systemd")
+	out->linux->cgroup_driver = cgroups_systemd(r->serve)
 					    ? RUNTIME__V1__CGROUP_DRIVER__SYSTEMD
 					    : RUNTIME__V1__CGROUP_DRIVER__CGROUPFS;
 	return NULL;

@@ -1,18 +1,21 @@
 /* RunPodSandbox, StopPodSandbox, RemovePodSandbox. */
-#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
 #include "base/log.h"
-#include "box/cgroup.h"
+#include "box/sysctl.h"
+#include "box/unit.h"
+#include "cri/cgroups.h"
 #include "cri/handlers.h"
 #include "cri/podfiles.h"
+#include "cri/reload.h"
 #include "cri/security.h"
 #include "cri/steps.h"
 #include "cri/userns.h"
 #include "pod/client.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <string.h>
 
 /* How long a call waits for another one on the same pod that is still in flight. */
@@ -69,13 +72,15 @@ static struct err *check_sysctls(const Runtime__V1__LinuxPodSandboxConfig *l)
 	return NULL;
 }
 
-static struct err *check_config(const Runtime__V1__PodSandboxConfig *config)
+static struct err *check_config(const struct serve *s, const Runtime__V1__PodSandboxConfig *config)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *l = config->linux;
 
 	TRY(userns_check(l && l->security_context ? l->security_context->namespace_options : NULL));
 	TRY(check_hostname(config->hostname));
 	TRY(check_log_directory(config->log_directory));
+	if (config->linux)
+		TRY(cgroups_check_parent(s, config->linux->cgroup_parent));
 	return check_sysctls(config->linux);
 }
 
@@ -100,11 +105,24 @@ static void collect_sysctls(struct rpc *r, const struct pod *p, struct pod_start
 		{ "net.ipv4.ip_unprivileged_port_start", "0" },
 		{ "net.ipv4.ping_group_range", groups },
 	};
-	struct pod_sysctl *list = RPC_ARRAY(r, asked + ARRAY_LEN(defaults), struct pod_sysctl);
+	const char *const *configured = reload_list(r, &r->serve->config.default_sysctls);
+	size_t n_configured = 0;
 
-	/* The kubelet's come later and win. */
+	while (configured[n_configured])
+		n_configured++;
+	struct pod_sysctl *list = RPC_ARRAY(r, asked + ARRAY_LEN(defaults) + n_configured, struct pod_sysctl);
+
+	/* The configuration's come later and win, then the kubelet's. */
 	for (size_t i = 0; start->new_net && i < ARRAY_LEN(defaults); i++)
 		list[n++] = defaults[i];
+	for (size_t i = 0; i < n_configured; i++) {
+		size_t len = strcspn(configured[i], "=");
+		int flag = sysctl_namespace_flag(configured[i], len);
+
+		if ((flag == CLONE_NEWNET && start->new_net) || (flag == CLONE_NEWIPC && start->new_ipc) ||
+		    (flag == CLONE_NEWUTS && start->new_uts))
+			list[n++] = (struct pod_sysctl){ arena_strndup(&r->arena, configured[i], len), configured[i] + len + 1 };
+	}
 	for (size_t i = 0; i < asked; i++)
 		list[n++] = (struct pod_sysctl){ l->sysctls[i]->key, l->sysctls[i]->value };
 	start->sysctls = list;
@@ -124,13 +142,16 @@ static struct err *start_monitor(struct rpc *r, struct pod *p)
 		.share_pid = ns->pid == RUNTIME__V1__NAMESPACE_MODE__POD,
 		.hostname = p->request->config->hostname,
 		.netns_path = p->netns_path,
-		.cgroup = r->serve->config.monitor_cgroup,
+		.cgroup = cgroups_systemd(r->serve) ? NULL : r->serve->config.monitor_cgroup,
+		.slice = cgroups_systemd(r->serve) ? r->serve->config.monitor_cgroup : NULL,
 	};
 
 	userns_maps(&r->arena, p, &start);
 	collect_sysctls(r, p, &start);
+	_free_ char *init = cgroups_below_pod(r->serve, p, p->o.id);
+
 	if (start.share_pid)
-		start.pod_cgroup = arena_printf(&r->arena, "%s/%s", p->cgroup_parent, p->o.id);
+		start.pod_cgroup = init;
 	TRY(pod_monitor_start(&start, &got));
 	p->ns_user = TAKE(got.user);
 	p->ns_net = TAKE(got.net);
@@ -171,13 +192,13 @@ static void add_limit(int64_t *sum, int64_t more)
 
 /* What the containers may have together, and what the pod takes beside them. The kubelet sets both on a cgroup of its
  * own; where the cgroup is ours nobody else does. */
-static struct err *make_cgroup(struct rpc *r, const struct pod *p)
+static struct err *make_cgroup(struct rpc *r, struct pod *p)
 {
 	const Runtime__V1__LinuxPodSandboxConfig *l = p->request->config->linux;
 	struct cgroup_resources limits;
 
-	TRY(cgroup_make(p->cgroup_parent));
-	if (!pod_owns_cgroup(p) || !l || !l->resources)
+	TRY(cgroups_make_pod(r->serve, p));
+	if (!cgroups_owns_pod(p) || !l || !l->resources)
 		return NULL;
 	Runtime__V1__LinuxContainerResources sum = *l->resources;
 
@@ -189,7 +210,7 @@ static struct err *make_cgroup(struct rpc *r, const struct pod *p)
 			add_limit(&sum.cpu_quota, l->overhead->cpu_quota);
 	}
 	TRY(resources_from_cri(&r->arena, &sum, &limits));
-	return cgroup_set(p->cgroup_parent, &limits);
+	return unit_or_cgroup_set(p->cgroup_parent, &limits);
 }
 
 /* From nothing to a pod that containers can join. What fails leaves what pod_destroy() undoes. */
@@ -226,7 +247,7 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 	rpc_about_config(r, in->config);
 	TRY(handlers_find(r->serve, in->runtime_handler, &runtime));
 	TRY(handlers_check(runtime, in->config));
-	TRY(check_config(in->config));
+	TRY(check_config(r->serve, in->config));
 	rpc_stage(r, "waiting for the same pod's earlier operation");
 	TRY_WRAP(pods_add(t, key, join_deadline(r), &p, &is_new), "pod %s", in->config->metadata->name);
 	rpc_hold_pod(r, p);
@@ -245,8 +266,6 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 		pods_lock(t);
 		p->state = POD_READY;
 		pods_unlock(t);
-		container_event(r->serve, p, NULL, EVENT_CREATED);
-		container_event(r->serve, p, NULL, EVENT_STARTED);
 		pods_end(t, &p->o);
 	}
 	out->pod_sandbox_id = arena_strdup(&r->arena, p->o.id);
@@ -268,8 +287,8 @@ static struct err *change_pod(struct rpc *r, const char *id, struct err *(*chang
 	rpc_stage(r, "ending containers, network and namespaces");
 	struct err *e = p->o.listed ? change(r->serve, p) : NULL;
 
-	if (!e && change == pod_destroy && pods_drop(&r->serve->pods, p))
-		container_event(r->serve, p, NULL, EVENT_DELETED);
+	if (!e && change == pod_destroy)
+		pods_drop(&r->serve->pods, p);
 	pods_end(&r->serve->pods, &p->o);
 	return err_wrap(e, "pod %s", name);
 }

@@ -3,8 +3,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "box/cgroup.h"
+#include "cri/cgroups.h"
 #include "cri/events.h"
+#include "cri/reload.h"
 #include "cri/failures.h"
 #include "cri/security.h"
 #include "cri/steps.h"
@@ -22,11 +23,6 @@
 
 #define LISTEN_BACKLOG 64
 
-struct options {
-	const char *config, *root, *state, *listen, *log_level;
-	bool print_config;
-};
-
 static const char usage_text[] =
 	"usage: crisp serve [--config FILE] [--root DIR] [--state DIR] [--listen unix://PATH] [--log-level LEVEL]\n"
 	"       crisp serve --print-config\n"
@@ -34,7 +30,7 @@ static const char usage_text[] =
 	"Serves CRI to the kubelet. LEVEL is error, warn, info or debug. --print-config shows every key of the\n"
 	"configuration file with its meaning and default.\n";
 
-static int parse_options(int argc, char **argv, struct options *o)
+static int parse_options(int argc, char **argv, struct serve_options *o)
 {
 	static const struct option table[] = {
 		{ "config", required_argument, NULL, 'c' }, { "root", required_argument, NULL, 'r' },
@@ -73,31 +69,6 @@ static int parse_options(int argc, char **argv, struct options *o)
 		return 2;
 	}
 	return -1;
-}
-
-static void override(char **to, const char *value)
-{
-	if (!value)
-		return;
-	free(*to);
-	*to = base_strdup(value);
-}
-
-static struct err *load_config(struct serve *s, const struct options *o)
-{
-	enum log_level level;
-
-	TRY(config_load(o->config, &s->config));
-	override(&s->config.root, o->root);
-	override(&s->config.state, o->state);
-	override(&s->config.listen, o->listen);
-	override(&s->config.log_level, o->log_level);
-	if (!log_parse_level(s->config.log_level, &level))
-		return err_new(ERR_INVALID, "log level \"%s\": not one of error, warn, info, debug", s->config.log_level);
-	log_set_level(level);
-	if (s->config.root[0] != '/' || s->config.state[0] != '/')
-		return err_new(ERR_INVALID, "root and state must be absolute paths");
-	return NULL;
 }
 
 /* Mounts below STATE (layers, containers' roots, shm) are the node's alone: a private mount, so that no peer group gets
@@ -217,24 +188,6 @@ static struct err *listen_socket(const char *listen_url, int *ret_fd)
 	return NULL;
 }
 
-/* sd_notify(3): the protocol is one datagram to $NOTIFY_SOCKET. */
-static void say_ready(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const char *path = getenv("NOTIFY_SOCKET");
-
-	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, strlen(path));
-	if (addr.sun_path[0] == '@')
-		addr.sun_path[0] = '\0';
-	_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&addr,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
-		log_warn("notify socket %s: %s", path, strerror(errno));
-}
-
 void serve_sweep_images(struct serve *s)
 {
 	_strv_ struct strv in_use = { 0 };
@@ -243,12 +196,11 @@ void serve_sweep_images(struct serve *s)
 	images_sweep(s->images, &in_use);
 }
 
-static struct err *serve_all(struct serve *s, const struct options *o)
+static struct err *serve_all(struct serve *s, const struct serve_options *o)
 {
 	_close_ int listen_fd = -1;
 
-	TRY(load_config(s, o));
-	TRY(cgroup_check_host());
+	TRY(reload_first(s, o));
 	TRY(make_directories(s));
 	TRY(read_boot_id(s));
 	_free_ char *failures = base_printf("%s/failures", s->config.state);
@@ -257,11 +209,9 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	s->pulls_done = pulls_done_new();
 	pods_init(&s->pods);
 	pthread_mutex_init(&s->flight_lock, NULL);
-	pthread_mutex_init(&s->events_lock, NULL);
-	feed_init(&s->feed);
 	list_init(&s->flight);
 	TRY(events_init(s));
-	TRY(cgroup_make(s->config.monitor_cgroup));
+	TRY(cgroups_open(s));
 	TRY(open_stores(s));
 	open_network(s);
 	TRY(security_open(s));
@@ -270,14 +220,14 @@ static struct err *serve_all(struct serve *s, const struct options *o)
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
 	TRY(listen_socket(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);
-	say_ready();
+	reload_notify("READY=1");
 	return events_run(s, TAKE_FD(listen_fd));
 }
 
 int serve_main(int argc, char **argv)
 {
 	static struct serve s = { .pods_fd = -1, .containers_fd = -1, .epoll = -1 };
-	struct options o = { 0 };
+	struct serve_options o = { 0 };
 	int status = parse_options(argc, argv, &o);
 
 	if (status >= 0)

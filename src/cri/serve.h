@@ -1,14 +1,13 @@
 /* serve.h: what the daemon is made of: one struct, made by serve_main(), read by the handlers.
  *
  * Who owns what: `pods`, `images`, `layers`, `puller` have their own locks (and never call each other while holding
- * them); `config` is replaced as a whole on SIGHUP and read through serve_config(); the rest is written before
+ * them); `config` changes on SIGHUP in its LIVE keys, which are read through reload.h; the rest is written before
  * the first call is taken.
  */
 #ifndef CRISP_SERVE_H
 #define CRISP_SERVE_H
 
 #include "cri/config.h"
-#include "cri/feed.h"
 #include "cri/rpc.h"
 #include "image/pull.h"
 #include "net/cni.h"
@@ -18,8 +17,11 @@
 #include "store/pods.h"
 #include "stream/link.h"
 
+struct serve_options;
+
 struct serve {
-	struct config config;
+	struct config config;                   /* LIVE keys change at SIGHUP: reload.h */
+	const struct serve_options *options;
 	char *pods_dir, *containers_dir;        /* ROOT/pods, ROOT/containers: durable records, writable layers */
 	char *pods_state, *containers_state;    /* STATE/pods, STATE/containers: sockets, shm, mounts */
 	int pods_fd, containers_fd;             /* of the durable ones */
@@ -35,8 +37,6 @@ struct serve {
 	char *apparmor;                         /* RuntimeDefault's profile; NULL: AppArmor is off */
 	bool selinux;
 	struct selinux_policy selinux_policy;   /* where selinux */
-	struct feed feed;                       /* container_events.h */
-	pthread_mutex_t events_lock;            /* before the tables' */
 	pthread_mutex_t flight_lock;
 	struct list flight;                     /* struct rpc.link */
 	struct failures *failures;              /* the last calls that failed (cri/failures.h) */
@@ -89,8 +89,6 @@ char *container_root_path(struct serve *s, const char *id, const char *name);
 void pod_derive(struct serve *s, struct pod *p);
 void container_derive(struct container *c);
 char *pod_netns_path(const char *id);
-/* True where the cgroup parent is not the kubelet's but was made, and is removed, with the pod. */
-bool pod_owns_cgroup(const struct pod *p);
 
 /* "name", "namespace", … of the pod's metadata, "" where absent. */
 const Runtime__V1__PodSandboxMetadata *pod_metadata(const struct pod *p);
@@ -108,16 +106,6 @@ void rootfs_unmount_below(const char *container_state_dir);
 /* An image volume, mounted read-only at STATE/containers/ID/volumes/N; *ret_path is the sub path in it. */
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path) _must_check_;
-
-/* The statuses as their calls and events tell them, in the call's arena. Lock not held. */
-Runtime__V1__PodSandboxStatus *pod_status(struct rpc *r, const struct pod *p);
-Runtime__V1__ContainerStatus *container_status(struct rpc *r, const struct container *c);
-
-/* What limits are in force: of the last update, else of the creation. Lock held, also while the result is read. */
-const Runtime__V1__LinuxContainerResources *container_resources(const struct container *c);
-
-/* resources.c: a copy that protobuf-c's free_unpacked() frees. */
-Runtime__V1__LinuxContainerResources *resources_copy(const Runtime__V1__LinuxContainerResources *from);
 
 /* An image by ID, or by a reference as a person writes it (normalised). */
 struct err *serve_find_image(struct serve *s, const char *name, struct image **ret) _must_check_;

@@ -23,7 +23,8 @@ struct pod_start {
 	const struct pod_sysctl { const char *key, *value; } *sysctls;
 	size_t n_sysctls;
 	const char *cgroup;                 /* cgroup of the monitor itself (not the pod's), or NULL */
-	const char *pod_cgroup;             /* where the pod's init goes (share_pid), or NULL */
+	const char *slice;                  /* systemd instead: the slice of the monitor's scope, or NULL */
+	const char *pod_cgroup;             /* where the pod's init goes (share_pid), or NULL; may be a scope's */
 };
 
 struct pod_namespaces {                     /* owned paths; NULL: the node's */
@@ -92,10 +93,6 @@ struct err *pod_session_resize(int conn, unsigned rows, unsigned cols) _must_che
 struct err *pod_forward_start(const char *dir, int *ret_conn) _must_check_;
 /* On a FORWARD connection: a TCP socket in the pod's network namespace. */
 struct err *pod_forward_socket(int conn, int family, int *ret_fd) _must_check_;
-
-/* A NETLINK_ROUTE socket of the pod's network namespace (sys/netlink.h). ERR_PRECONDITION: it has none of its own;
- * ERR_UNIMPLEMENTED: a monitor from before this message. */
-struct err *pod_netlink(const char *dir, int *ret_fd) _must_check_;
 
 struct pod_state {
 	char id[65];

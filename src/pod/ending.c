@@ -3,12 +3,14 @@
 
 #include "base/file.h"
 #include "box/cgroup.h"
+#include "box/unit.h"
 #include "pod/external.h"
 #include "pod/exit.h"
 #include "pod/process.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -70,6 +72,35 @@ static void settle_start(struct monitor *m, unsigned i)
 			    err_new(ERR_INTERNAL, "container %s: init ended before the program ran", c->id));
 }
 
+/* systemd takes an empty scope away at once, perhaps before it can be asked. What the pod's slice has counted and
+ * none of its containers then was in this one. */
+static bool slice_counted(struct monitor *m, const struct container *c)
+{
+	char slice[MONITOR_PATH_MAX];
+	uint64_t all, known = m->oom_kills;
+
+	snprintf(slice, sizeof(slice), "%.*s", (int)(strrchr(c->cgroup, '/') - c->cgroup), c->cgroup);
+	for (unsigned i = 0; i < m->n_containers; i++)
+		if (m->containers[i].phase != PHASE_FREE && m->containers[i].pid && m->containers[i].cgroup[0])
+			known += cgroup_oom_kills(m->containers[i].cgroup);
+	if (!cgroup_oom_kills_known(slice, &all) || all <= known)
+		return false;
+	m->oom_kills += all - known;
+	return true;
+}
+
+static bool was_out_of_memory(struct monitor *m, const struct container *c)
+{
+	uint64_t n;
+
+	if (!c->cgroup[0])
+		return false;
+	if (!cgroup_oom_kills_known(c->cgroup, &n))
+		return unit_of(c->cgroup) && slice_counted(m, c);
+	m->oom_kills += n;
+	return n > 0;
+}
+
 void mon_container_ended(struct monitor *m, unsigned i, int status)
 {
 	struct container *c = &m->containers[i];
@@ -89,7 +120,7 @@ void mon_container_ended(struct monitor *m, unsigned i, int status)
 	/* In a PID namespace of its own the rest is dead already; in a shared one it dies now. */
 	kill_cgroup(c);
 	kill_execs(m, i);
-	c->oom = c->code != 0 && c->cgroup[0] && cgroup_oom_kills(c->cgroup) > 0;
+	c->oom = c->code != 0 && was_out_of_memory(m, c);
 	close_inputs(c);
 	c->phase = PHASE_DRAINING;
 	c->drain_ns = now + MONITOR_DRAIN_NS;

@@ -2,9 +2,10 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "box/cgroup.h"
+#include "box/scope.h"
 #include "box/setup.h"
 #include "box/sysctl.h"
+#include "box/unit.h"
 #include "sys/namespace.h"
 
 #include <errno.h>
@@ -180,30 +181,20 @@ static struct err *make_others(unsigned wanted)
 	return flags ? namespace_unshare(flags) : NULL;
 }
 
-static struct err *open_cgroup(const char *path, int *ret_fd)
-{
-	_free_ char *full = base_printf(CGROUP_ROOT "%s", path);
-
-	TRY(cgroup_make(path));
-	*ret_fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return err_errno(errno, "open %s", full);
-	return NULL;
-}
-
 struct err *mon_namespaces_make(const struct message *in, unsigned wanted, const char *pod_cgroup,
 			    struct namespaces_made *ret)
 {
-	_close_ int proc = -1, cgroup = -1;
+	_close_ int proc = -1;
+	_scope_ struct scope scope = SCOPE_INIT;
+	bool systemd = unit_of(pod_cgroup) != NULL;
 
 	/* Both need the node's rights, which are gone inside a user namespace. */
 	if (message_str_n(in, MONITOR_TAG_SYSCTL_KEY, 0))
 		TRY_WRAP(setup_open_proc(&proc), "sysctls");
 	if ((wanted & MONITOR_NEW_PID) && *pod_cgroup)
-		TRY_WRAP(open_cgroup(pod_cgroup, &cgroup), "the pod's init");
+		TRY_WRAP(scope_make(pod_cgroup, systemd, NULL, &scope), "the pod's init");
 	if (wanted & MONITOR_NEW_USER) {
-		close(cgroup); /* the monitor moves it */
-		cgroup = -1;
+		base_close_p(&scope.cgroup_fd); /* the monitor moves it, or the scope's holder */
 		TRY_WRAP(make_user_namespace(in), "user namespace");
 	}
 	TRY_WRAP(make_others(wanted), "namespaces");
@@ -215,5 +206,8 @@ struct err *mon_namespaces_make(const struct message *in, unsigned wanted, const
 	TRY(open_namespaces(wanted, ret));
 	if (!(wanted & MONITOR_NEW_PID))
 		return NULL;
-	return err_wrap(mon_pod_init_start(cgroup, &ret->init), "the pod's init");
+	TRY_WRAP(mon_pod_init_start(scope.cgroup_fd, &ret->init), "the pod's init");
+	if (systemd && (wanted & MONITOR_NEW_USER))
+		return err_wrap(scope_move(&scope, ret->init), "the pod's init");
+	return NULL;
 }

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "box/cgroup.h"
+#include "box/unit.h"
 #include "sys/mount.h"
 #include "sys/spawn.h"
 
@@ -152,6 +153,14 @@ static struct err *start_pod(const struct pod_start *p, struct pod_namespaces *r
 	return err_wrap(bind_netns(ret->net, p->netns_path), "network namespace");
 }
 
+/* With systemd: out of serve's own unit, whose end would be the monitor's, into one that ends with the monitor. */
+static struct err *own_scope(const struct pod_start *p, pid_t monitor)
+{
+	_free_ char *scope = base_printf("crisp-monitor-%s.scope", p->id);
+
+	return unit_start_scope(scope, p->slice, monitor, NULL);
+}
+
 struct err *pod_monitor_start(const struct pod_start *p, struct pod_namespaces *ret)
 {
 	struct pod_namespaces got = { 0 };
@@ -167,6 +176,8 @@ struct err *pod_monitor_start(const struct pod_start *p, struct pod_namespaces *
 	close(TAKE_FD(listen_fd));
 	if (!e)
 		e = start_pod(p, &got);
+	if (!e && p->slice)
+		e = own_scope(p, got.monitor);
 	if (e) {
 		pod_namespaces_done(&got);
 		err_ignore(pod_monitor_stop(p->dir, p->netns_path));

@@ -163,6 +163,7 @@ struct monitor {
 	struct attach attaches[MONITOR_ATTACHES_MAX];
 	struct container containers[MONITOR_CONTAINERS_MAX];
 	char pod_cgroup[MONITOR_PATH_MAX];
+	uint64_t oom_kills;      /* of containers that have ended */
 	struct message in, out;
 	char buf[MONITOR_READ_MAX];
 	char held[MONITOR_CONTAINERS_MAX][2][CRILOG_PIECE_MAX];
@@ -209,7 +210,6 @@ void mon_pod_check_stopped(struct monitor *m);
 void mon_pod_put_namespaces(const struct monitor *m, struct message *reply);
 struct err *mon_pod_forward(struct monitor *m, struct request *r) _must_check_;
 struct err *mon_pod_socket(struct monitor *m, struct request *r) _must_check_;
-struct err *mon_pod_netlink(struct monitor *m, struct request *r) _must_check_;
 
 /* ---- container.c ------------------------------------------------------------------------------ */
 struct err *mon_container_create(struct monitor *m, struct request *r) _must_check_;

@@ -213,6 +213,8 @@ void build_resources(struct build *b, yyjson_mut_val *linux_obj)
 	put_device_rules(b, resources);
 	put_cpu(b, resources);
 	put_memory(b, resources);
+	if (b->in->pids_limit)
+		yyjson_mut_obj_add_uint(b->doc, json_put_obj(b->doc, resources, "pids"), "limit", b->in->pids_limit);
 	obj = r->n_hugepages ? json_put_arr(b->doc, resources, "hugepageLimits") : NULL;
 	for (size_t i = 0; i < r->n_hugepages; i++) {
 		yyjson_mut_val *page = yyjson_mut_arr_add_obj(b->doc, obj);

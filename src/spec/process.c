@@ -1,5 +1,6 @@
 #include "base/str.h"
 #include "spec/build.h"
+#include "spec/ulimit.h"
 #include "spec/extension.h"
 #include "sys/caps.h"
 
@@ -273,6 +274,23 @@ static const char *working_dir(struct build *b)
 	return str_empty(dir) ? "/" : build_clean_path(b->arena, dir);
 }
 
+static struct err *put_ulimits(struct build *b, yyjson_mut_val *p)
+{
+	const char *const *text = b->in->ulimits;
+	yyjson_mut_val *arr = text && *text ? json_put_arr(b->doc, p, "rlimits") : NULL;
+
+	for (; arr && *text; text++) {
+		yyjson_mut_val *obj = yyjson_mut_arr_add_obj(b->doc, arr);
+		struct ulimit u;
+
+		TRY(ulimit_parse(*text, &u));
+		yyjson_mut_obj_add_strcpy(b->doc, obj, "type", u.type);
+		yyjson_mut_obj_add_uint(b->doc, obj, "hard", u.hard);
+		yyjson_mut_obj_add_uint(b->doc, obj, "soft", u.soft);
+	}
+	return NULL;
+}
+
 struct err *build_process(struct build *b, yyjson_mut_val *root)
 {
 	yyjson_mut_val *p = json_put_obj(b->doc, root, "process");
@@ -284,6 +302,7 @@ struct err *build_process(struct build *b, yyjson_mut_val *root)
 	json_put_str(b->doc, p, "cwd", working_dir(b));
 	put_caps(b, p);
 	yyjson_mut_obj_add_bool(b->doc, p, "noNewPrivileges", b->sc->no_new_privs);
+	TRY(put_ulimits(b, p));
 	if (b->oom_score_adj < -1000 || b->oom_score_adj > 1000)
 		return err_new(ERR_INVALID, "oom_score_adj %lld is not from -1000 to 1000", (long long)b->oom_score_adj);
 	if (b->has_oom_score_adj)

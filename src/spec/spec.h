@@ -46,6 +46,8 @@ struct spec_input {
 	size_t n_mounts;
 	const char *seccomp_profile;        /* JSON of a localhost profile, or of another RuntimeDefault; NULL: none */
 	const char *const *default_env;
+	const char *const *ulimits;         /* as ulimit.h; NULL: what the node gives */
+	uint64_t pids_limit;                /* where `unified` has no pids.max; 0: none */
 	const char *apparmor;               /* RuntimeDefault's profile; NULL: the node has no AppArmor */
 	const char *selinux_process, *selinux_mount;    /* labels; NULL: none */
 	const char *const *default_caps;    /* NULL: the built-in list */

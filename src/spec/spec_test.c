@@ -174,6 +174,21 @@ TEST(args_as_cri_combines_them_with_the_image)
 	}
 }
 
+TEST(limits_of_the_configuration)
+{
+	static const char *const ulimits[] = { "nofile=1024:4096", "core=0", "memlock=unlimited", NULL };
+	_fixture_ struct fixture f;
+
+	fixture_init(&f);
+	f.in.ulimits = ulimits;
+	f.in.pids_limit = 77;
+	CHECK_OK(build(&f));
+	CHECK_STR(at(&f, "/process/rlimits"), "[{\"type\":\"RLIMIT_NOFILE\",\"hard\":4096,\"soft\":1024},"
+					      "{\"type\":\"RLIMIT_CORE\",\"hard\":0,\"soft\":0},"
+					      "{\"type\":\"RLIMIT_MEMLOCK\",\"hard\":18446744073709551615,\"soft\":18446744073709551615}]");
+	CHECK_STR(at(&f, "/linux/resources/pids"), "{\"limit\":77}");
+}
+
 TEST(environment)
 {
 	static const char *const defaults[] = { "CONF=1", "FROM=conf", NULL };

@@ -82,6 +82,15 @@ void image_entry_free(struct image_entry *e)
 	free(e);
 }
 
+void images_set_pinned(struct images *im, const char *const *pinned)
+{
+	pthread_mutex_lock(&im->lock);
+	strv_done(&im->pinned);
+	for (size_t i = 0; pinned && pinned[i]; i++)
+		strv_push(&im->pinned, pinned[i]);
+	pthread_mutex_unlock(&im->lock);
+}
+
 static bool pinned_name(const struct images *im, const char *name)
 {
 	for (size_t i = 0; i < im->pinned.len; i++)

@@ -43,6 +43,8 @@ struct images_options {
  * (logged), not fatal. */
 struct err *images_open(const struct images_options *o, struct layers *l, struct images **ret) _must_check_;
 void images_close(struct images *im);
+/* Instead of options' *pinned*: NULL-terminated, copied. */
+void images_set_pinned(struct images *im, const char *const *pinned);
 
 #define IMAGES_CONFIG_MAX (4u << 20)
 #define IMAGES_RECORD_MAX (1u << 20)
