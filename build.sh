@@ -296,6 +296,9 @@ verb_test()
 	step "kubelet, CNI plugins and test programs" kubelet_end
 	image_root
 	# one boot for both: the suite first, the kubelet is started after it
+	step "systemd as PID 1" image/systemd-root.sh
+	suite "systemd: its cgroup driver" qemu-tests/run.sh --systemd --timeout 900 --name systemd \
+		--append "crisp.cases=^(systemd|reload|resources)/" critests
 	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
 	# another boot: the kernel runs with one of the two
 	suite "the appliance: SELinux" qemu-tests/run.sh --timeout 900 --name selinux \

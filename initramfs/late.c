@@ -178,8 +178,22 @@ static void prepare(void)
 	}
 }
 
+/* To another PID 1, which runs the services; the hierarchy of cgroups it mounts as it wants it. */
+static void hand_over(const char *next)
+{
+	char *argv[] = { (char *)next, NULL };
+
+	say("handing over to %s", next);
+	if (umount("/sys/fs/cgroup") < 0)
+		say("unmount /sys/fs/cgroup: %s", strerror(errno));
+	execv(next, argv);
+	fail("%s: %s", next, strerror(errno));
+}
+
 void late_main(void)
 {
+	const char *next;
+
 	say("the root is verified and mounted");
 	mount_all();
 	modules_load("/usr/lib/crisp-modules");
@@ -192,5 +206,7 @@ void late_main(void)
 	cgroup_delegate("/sys/fs/cgroup/services");
 	config_read("/etc/crisp-init.conf", &config);
 	prepare();
+	if (cmdline_get("crisp.init", &next))
+		hand_over(next);
 	services_run(&config);
 }

@@ -12,6 +12,7 @@
 #   --registry FILE   the registry's disk: build/appliance/registry.img
 #   --over DIR        lay DIR's tree over the root file system, for this run
 #   --dev             lay today's crisp and test programs (make; qemu-tests/build.sh) over it: no new root image
+#   --systemd         systemd as PID 1 (image/systemd-root.sh makes it), and crisp with its cgroup driver
 #   --append WORDS    more words for the kernel's command line
 #
 # The machine has no network card. The scenario is /usr/libexec/crisp-tests/scenario in the image; its standard output
@@ -19,7 +20,7 @@
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
 
-runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' registry=$out/registry.img
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' systemd='' registry=$out/registry.img
 cpus=${CRISP_CPUS:-2}
 state_size=6G
 tcg='-accel tcg,thread=multi,tb-size=512'
@@ -43,6 +44,7 @@ arguments()
 		--registry) registry=$2; shift ;;
 		--over) over=$2; shift ;;
 		--dev) dev=yes ;;
+		--systemd) systemd=yes ;;
 		--interactive) interactive=yes ;;
 		-*) usage ;;
 		*) scenario=$1 ;;
@@ -86,13 +88,18 @@ kvm_runs()
 initrd_make()
 {
 	local work=$1 tree=$1/tree/overlay
-	[ -n "$over$dev" ] || { echo "$out/initramfs.cpio.zst"; return 0; }
+	[ -n "$over$dev$systemd" ] || { echo "$out/initramfs.cpio.zst"; return 0; }
 	mkdir -p "$tree"/usr/{bin,libexec/crisp-tests}
 	if [ -n "$dev" ]; then
 		cp "$root/build/$arch/crisp" "$tree/usr/bin/"
 		cp "$root"/build/go/bin/{scenario,critests} "$out/payload" "$tree/usr/libexec/crisp-tests/"
 		[ ! -e "$root/build/go/bin/selinux.policy" ] ||
 			cp "$root/build/go/bin/selinux.policy" "$tree/usr/libexec/crisp-tests/"
+	fi
+	if [ -n "$systemd" ]; then
+		mkdir -p "$tree/usr/sbin"
+		cp "$out/init" "$tree/usr/sbin/"
+		cp -a "$out/systemd.root/." "$tree/"
 	fi
 	[ -z "$over" ] || cp -a "$over/." "$tree/"
 	(cd "$work/tree" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
@@ -108,6 +115,7 @@ machine_start()
 	words="$(cat "$out/cmdline") crisp.runtime=$runtime loglevel=4 $append"
 	[ -z "$scenario" ] || words+=" crisp.scenario=$scenario"
 	[ -z "$interactive" ] || words+=" crisp.interactive=yes"
+	[ -z "$systemd" ] || words+=" crisp.init=/usr/lib/systemd/systemd"
 	[ -n "$state" ] || state=$work/state
 	[ -e "$state" ] || truncate -s "$state_size" "$state"
 	accel=$(accelerator)

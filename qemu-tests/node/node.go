@@ -56,6 +56,12 @@ func CommandLine(key, fallback string) string {
 // Runtime is the name of the runtime under test.
 func Runtime() string { return CommandLine("crisp.runtime", "crisp") }
 
+// Systemd: is it PID 1 (sd_booted(3))?
+func Systemd() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
+
 // CRI is one connection to the runtime.
 type CRI struct {
 	internalapi.RuntimeService

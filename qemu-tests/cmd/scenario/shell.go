@@ -19,6 +19,9 @@ func shell(bool) error {
 // critests runs the CRI suite, a program of its own.
 func critests(bool) error {
 	args := []string{"--runtime", node.Runtime(), "--kill-serve"}
+	if node.Systemd() {
+		args = append(args, "--cgroup-parent", "/critests.slice")
+	}
 	if pattern := node.CommandLine("crisp.cases", ""); pattern != "" {
 		args = append(args, "--run", pattern)
 	}

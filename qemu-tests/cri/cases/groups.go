@@ -21,8 +21,6 @@ func Groups() []suite.Group {
 		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
 		{Name: "cdi", Cases: cdiCases},
-		{Name: "stats", Cases: statsCases},
-		{Name: "events", Cases: eventCases},
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},
 		{Name: "portforward", Cases: forwardCases},
@@ -34,6 +32,8 @@ func Groups() []suite.Group {
 		{Name: "badimage", Cases: badImageCases()},
 		{Name: "runtimeclass", Cases: runtimeClassCases()},
 		{Name: "client", Cases: clientCases},
+		{Name: "reload", Cases: reloadCases},
+		{Name: "systemd", Cases: systemdCases},
 		{Name: "survival", Cases: survivalCases},
 	}
 	name(groups)

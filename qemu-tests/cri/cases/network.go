@@ -253,7 +253,7 @@ func networkTen(t *suite.T) {
 	for i := range pods {
 		pods[i] = t.PodConfig(suite.CNI)
 		t.Must(os.MkdirAll(pods[i].LogDirectory, 0o755), "log directory")
-		t.Must(os.MkdirAll(node.CgroupRoot+pods[i].Linux.CgroupParent, 0o755), "cgroup")
+		t.Must(t.MakeCgroup(pods[i].Linux.CgroupParent), "cgroup")
 	}
 	t.Cleanup(func(t *suite.T) {
 		for _, c := range pods {

@@ -228,7 +228,7 @@ func podTwenty(t *suite.T) {
 	for i := range configs {
 		configs[i] = t.PodConfig()
 		t.Must(os.MkdirAll(configs[i].LogDirectory, 0o755), "log directory")
-		t.Must(os.MkdirAll(node.CgroupRoot+configs[i].Linux.CgroupParent, 0o755), "cgroup")
+		t.Must(t.MakeCgroup(configs[i].Linux.CgroupParent), "cgroup")
 	}
 	t.Cleanup(func(t *suite.T) {
 		for _, c := range configs {

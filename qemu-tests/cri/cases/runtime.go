@@ -93,7 +93,11 @@ func runtimeConfig(t *suite.T) {
 	if r.Linux == nil {
 		t.Fatalf("no Linux part")
 	}
-	suite.Equal(t, "cgroup driver", r.Linux.CgroupDriver, runtimeapi.CgroupDriver_CGROUPFS)
+	driver := runtimeapi.CgroupDriver_CGROUPFS
+	if t.Systemd() {
+		driver = runtimeapi.CgroupDriver_SYSTEMD
+	}
+	suite.Equal(t, "cgroup driver", r.Linux.CgroupDriver, driver)
 }
 
 func updateRuntimeConfig(t *suite.T) {

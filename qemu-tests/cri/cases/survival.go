@@ -253,7 +253,7 @@ func podConfigs(t *suite.T, count int, options ...suite.PodOption) []*runtimeapi
 		}
 		c := t.PodConfig(o...)
 		t.Must(os.MkdirAll(c.LogDirectory, 0o755), "log directory")
-		t.Must(os.MkdirAll(node.CgroupRoot+c.Linux.CgroupParent, 0o755), "cgroup")
+		t.Must(t.MakeCgroup(c.Linux.CgroupParent), "cgroup")
 		all = append(all, c)
 	}
 	t.Cleanup(func(t *suite.T) {

@@ -103,6 +103,9 @@ func (e *Env) Done() {
 
 // The controllers, down to the pods' parent, as the kubelet turns them on.
 func (e *Env) cgroups() error {
+	if e.Systemd() {
+		return nil // slices are made a pod
+	}
 	parent := filepath.Join(node.CgroupRoot, e.CgroupParent)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err

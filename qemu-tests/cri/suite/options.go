@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -79,4 +80,18 @@ func (o *Options) Socket() string {
 // Crisp: is it crisp that is tested?
 func (o *Options) Crisp() bool {
 	return o.Runtime == "crisp"
+}
+
+// Systemd: are the pods' cgroups slices of systemd's?
+func (o *Options) Systemd() bool {
+	return strings.HasSuffix(o.CgroupParent, ".slice")
+}
+
+// podCgroup is a new pod's cgroup parent, as the kubelet names it for either driver.
+func (o *Options) podCgroup(uid string) string {
+	if !o.Systemd() {
+		return filepath.Join(o.CgroupParent, "pod"+uid)
+	}
+	stem := strings.TrimSuffix(filepath.Base(o.CgroupParent), ".slice")
+	return filepath.Join(o.CgroupParent, stem+"-pod"+strings.ReplaceAll(uid, "-", "_")+".slice")
 }

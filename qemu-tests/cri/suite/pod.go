@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,7 +54,7 @@ func (t *T) PodConfig(options ...PodOption) *runtimeapi.PodSandboxConfig {
 		Labels:       map[string]string{"critests": "yes", "uid": uid},
 		Annotations:  map[string]string{"critests.annotation": "kept"},
 		Linux: &runtimeapi.LinuxPodSandboxConfig{
-			CgroupParent: filepath.Join(t.CgroupParent, "pod"+uid),
+			CgroupParent: t.podCgroup(uid),
 			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
 				NamespaceOptions: &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_NODE,
 					Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_POD},
@@ -66,13 +68,32 @@ func (t *T) PodConfig(options ...PodOption) *runtimeapi.PodSandboxConfig {
 	return c
 }
 
+func systemctl(args ...string) error {
+	text, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl %s: %v: %s", strings.Join(args, " "), err, text)
+	}
+	return nil
+}
+
+// MakeCgroup makes a pod's, as the kubelet does: a directory, or a slice where systemd manages them.
+func (e *Env) MakeCgroup(path string) error {
+	if e.Systemd() && strings.HasSuffix(path, ".slice") {
+		return systemctl("start", filepath.Base(path))
+	}
+	return os.MkdirAll(filepath.Join(node.CgroupRoot, path), 0o755)
+}
+
 // around makes what the kubelet makes before it asks for a pod, and takes it away at the end.
 func (t *T) around(c *runtimeapi.PodSandboxConfig) {
 	t.Must(os.MkdirAll(c.LogDirectory, 0o755), "log directory")
 	dir := filepath.Join(node.CgroupRoot, c.Linux.CgroupParent)
-	t.Must(os.MkdirAll(dir, 0o755), "pod's cgroup")
+	t.Must(t.MakeCgroup(c.Linux.CgroupParent), "pod's cgroup")
 	t.Cleanup(func(t *T) {
 		os.RemoveAll(c.LogDirectory)
+		if t.Systemd() {
+			t.Must(systemctl("stop", filepath.Base(c.Linux.CgroupParent)), "pod's slice")
+		}
 		var err error
 		gone := func() bool {
 			err = os.Remove(dir)
