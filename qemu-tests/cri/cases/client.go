@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"crisp.dev/qemu-tests/cri/node"
 	"crisp.dev/qemu-tests/cri/oci"
 	"crisp.dev/qemu-tests/cri/suite"
 )
@@ -322,8 +323,10 @@ func crictlLink(t *suite.T) {
 		t.Must(os.WriteFile(path, []byte(text), 0o644), "%s", name)
 		return path
 	}
+	cgroup := filepath.Join(t.CgroupParent, fmt.Sprintf("pod-by-yaml-%d", n))
+	t.Cleanup(func(*suite.T) { os.Remove(filepath.Join(node.CgroupRoot, cgroup)) })
 	pod := write("pod.yaml", fmt.Sprintf("metadata:\n  name: by-yaml-%d\n  namespace: default\n  attempt: 1\n  uid: \"%d\"\n"+
-		"log_directory: %s\nlinux:\n  security_context:\n    namespace_options: {network: 2}\n", n, n, dir))
+		"log_directory: %s\nlinux:\n  cgroup_parent: %s\n  security_context:\n    namespace_options: {network: 2}\n", n, n, dir, cgroup))
 	container := write("container.yaml", "metadata:\n  name: c\nimage:\n  image: "+t.Base+"\ncommand:\n- /critests\n- "+
 		suite.PayloadCommand()[1]+"\n- say\n- 'from yaml\\n'\n- ''\nlog_path: c.log\n")
 	settings := write("crictl.yaml", "runtime-endpoint: "+t.Endpoint+"\nimage-endpoint: \"\"\ntimeout: 60\n")
