@@ -6,6 +6,7 @@
 #include "box/cgroup_file.h"
 #include "box/oci.h"
 #include "oci/verb.h"
+#include "spec/json.h"
 #include "sys/pidfd.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ struct making {
 	struct oci_call *call;
 	struct oci_container *k;
 	struct oci_spec spec;
-	struct buf config;
+	struct buf config;             /* as the bundle has it */
+	struct buf completed;          /* with what oci_complete_env() adds */
 	unsigned preserve_fds;
 	int console, start, error;
 };
@@ -32,6 +34,7 @@ static void making_done(struct making *m)
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		base_close_p(fds[i]);
 	buf_done(&m->config);
+	buf_done(&m->completed);
 }
 
 static struct err *read_bundle(struct oci_call *c, struct making *m, const char **ret_bundle)
@@ -78,6 +81,24 @@ static struct err *check(struct making *m)
 	return NULL;
 }
 
+static struct err *complete(struct making *m, const char *bundle)
+{
+	struct arena *a = &m->call->cli.arena;
+	const char *path = m->spec.root[0] == '/' ? m->spec.root : arena_printf(a, "%s/%s", bundle, m->spec.root);
+	_close_ int root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	yyjson_mut_doc *d = json_new(a);
+	yyjson_val *json;
+
+	if (root_fd < 0)
+		return err_errno(errno, "root %s", path);
+	TRY(json_read(a, buf_text(&m->config), m->config.len, &json));
+	yyjson_mut_val *root = yyjson_val_mut_copy(d, json);
+
+	yyjson_mut_doc_set_root(d, root);
+	oci_complete_env(a, d, yyjson_mut_obj_get(root, "process"), root_fd);
+	return json_write(d, 0, &m->completed);
+}
+
 static struct err *open_fifo(int dir_fd, const char *name, int *ret_fd)
 {
 	if (mkfifoat(dir_fd, name, 0600) < 0)
@@ -95,8 +116,8 @@ static struct err *make(void *context, pid_t *ret_pid)
 	_close_ int pidfd = -1;
 	const struct box_create b = {
 		.id = m->k->id,
-		.spec = m->config.data,
-		.spec_len = m->config.len,
+		.spec = m->completed.data,
+		.spec_len = m->completed.len,
 		.bundle = m->k->bundle,
 		.stdio = { 0, 1, 2 },
 		.console_socket = m->console,
@@ -137,6 +158,7 @@ static struct err *create(struct oci_call *c, struct oci_container *k)
 	TRY(read_bundle(c, &m, &bundle));
 	TRY(oci_console_socket(c, &m.console));
 	TRY(check(&m));
+	TRY(complete(&m, bundle));
 	TRY(box_cgroup_path(m.config.data, m.config.len, id, c->systemd_cgroup, &cgroup));
 	const char *kept = arena_strdup(&c->cli.arena, cgroup);
 

@@ -131,6 +131,10 @@ static struct err *make_process(struct oci_call *c, struct entering *x)
 		TRY(from_options(c, d, copy));
 	else if (cli_flag(&c->cli, "tty"))
 		yyjson_mut_obj_put(copy, yyjson_mut_str(d, "terminal"), yyjson_mut_bool(d, true));
+	_close_ int root_fd = open(arena_printf(a, "/proc/%d/root", (int)x->k->pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root_fd >= 0)
+		oci_complete_env(a, d, copy, root_fd);
 	if (seccomp)
 		yyjson_mut_obj_add_val(d, copy, EXTENSION_SECCOMP, yyjson_val_mut_copy(d, seccomp));
 	return json_write(d, 0, &x->process);

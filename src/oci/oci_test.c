@@ -5,6 +5,8 @@
 #include "base/test.h"
 #include "oci/role.h"
 #include "oci/state.h"
+#include "oci/verb.h"
+#include "spec/json.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -115,6 +117,42 @@ TEST(zombie_is_stopped)
 	CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
 	CHECK(oci_process_start(pid) == 0);
 	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+/* As runc leaves it: containerd's process/home and process/environment of critests failed without. */
+TEST(environment_as_with_runc)
+{
+	static const char before[] = "{\"env\":[\"A=1\",\"AB=1\",\"A=2\",\"B=3\",\"A=4\"],\"user\":{\"uid\":7}}";
+	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nu:x:7:7::/home/u:/bin/sh\n";
+	_free_ char *root = make_root();
+	_arena_ struct arena a;
+	_buf_ struct buf out = BUF_INIT;
+	_close_ int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	yyjson_val *json;
+
+	arena_init(&a);
+	_free_ char *file = base_printf("%s/etc/passwd", root);
+
+	CHECK(fd >= 0 && mkdirat(fd, "etc", 0755) == 0);
+	CHECK_OK(json_read(&a, before, sizeof(before) - 1, &json));
+	for (int i = 0; i < 2; i++) {
+		yyjson_mut_doc *d = json_new(&a);
+		yyjson_mut_val *process = yyjson_val_mut_copy(d, json);
+
+		yyjson_mut_doc_set_root(d, process);
+		oci_complete_env(&a, d, process, fd);
+		buf_done(&out);
+		CHECK_OK(json_write(d, 0, &out));
+		CHECK(strstr(buf_text(&out), i ? "[\"AB=1\",\"B=3\",\"A=4\",\"HOME=/home/u\"]" :
+						"[\"AB=1\",\"B=3\",\"A=4\",\"HOME=/\"]"));
+		/* There is a passwd from the second time on. */
+		int passwd_fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+		CHECK(passwd_fd >= 0);
+		CHECK_OK(file_write_fd(passwd_fd, passwd, sizeof(passwd) - 1));
+		close(passwd_fd);
+	}
+	CHECK_OK(file_remove_tree(AT_FDCWD, root));
 }
 
 /* Runs a command line with standard error away; *log* is what --log got. */

@@ -51,6 +51,13 @@ struct err *oci_preserve_fds(struct oci_call *c, unsigned *ret) _must_check_;
 /* --console-socket; -1: not given. */
 struct err *oci_console_socket(struct oci_call *c, int *ret_fd) _must_check_;
 struct err *oci_write_pid_file(struct oci_call *c, pid_t pid) _must_check_;
+/* ---- env.c ----------------------------------------------------------------------------------- */
+
+struct yyjson_mut_doc;
+struct yyjson_mut_val;
+/* As runc does: of variables with one name the last, and HOME by the container's /etc/passwd below *root_fd*. */
+void oci_complete_env(struct arena *a, struct yyjson_mut_doc *d, struct yyjson_mut_val *process, int root_fd);
+
 /* What comes out of *fd* until it is closed, as an error; NULL: nothing. */
 struct err *oci_read_failure(int fd) _must_check_;
 /* Waits for our child, passing our signals on to it; *ret_code as a shell gives it. */
