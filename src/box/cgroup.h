@@ -33,11 +33,15 @@ struct cgroup_device {
 struct err *cgroup_set_devices(const char *path, const struct cgroup_device *rules, size_t n) _must_check_;
 
 struct cgroup_stats {
-	uint64_t cpu_usage_ns, cpu_throttled_ns;
+	uint64_t cpu_usage_ns, cpu_user_ns, cpu_system_ns, cpu_throttled_ns;
+	uint64_t cpu_periods, cpu_throttled_periods;
 	uint64_t memory_current, memory_max /* UINT64_MAX: none */, memory_swap, swap_max;
 	uint64_t memory_anon, memory_file, inactive_file, pgfault, pgmajfault;
+	uint64_t memory_mapped, memory_kernel, memory_peak;
+	uint64_t memory_low;            /* "min": what is never reclaimed */
+	uint64_t limit_hits;            /* memory.events: max */
 	uint64_t oom_kill;
-	uint64_t pids, pids_max;
+	uint64_t pids, pids_max;        /* threads */
 	struct cgroup_pressure {
 		bool known;
 		struct { double avg10, avg60, avg300; uint64_t total_us; } some, full;
@@ -46,6 +50,32 @@ struct cgroup_stats {
 struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret) _must_check_;
 uint64_t cgroup_oom_kills(const char *path);            /* 0 where it cannot be read */
 bool cgroup_oom_kills_known(const char *path, uint64_t *ret);  /* false there */
+
+/* io.stat: one entry a device; none where the controller is not there. */
+#define CGROUP_DEVICES_MAX 64
+struct cgroup_io {
+	unsigned major, minor;
+	uint64_t read_bytes, written_bytes, reads, writes;
+};
+struct err *cgroup_read_io(const char *path, struct cgroup_io *ret, size_t max, size_t *ret_n) _must_check_;
+size_t cgroup_parse_io(const char *text, struct cgroup_io *ret, size_t max);
+
+/* Huge pages in use: one entry a page size that the controller knows. */
+#define CGROUP_PAGE_SIZES_MAX 8
+struct cgroup_huge {
+	char size[16];          /* "2MB" */
+	uint64_t usage;
+	uint64_t failures;      /* hugetlb.SIZE.events: max */
+};
+size_t cgroup_read_huge(const char *path, struct cgroup_huge *ret, size_t max);
+
+/* What the processes of the cgroup and of those below hold. Those past CGROUP_PROCS_MAX are not counted. */
+#define CGROUP_PROCS_MAX 4096
+struct cgroup_procs {
+	uint64_t processes;
+	uint64_t descriptors, sockets;  /* with *look_inside* only: costs one readlink a descriptor */
+};
+struct err *cgroup_read_procs(const char *path, bool look_inside, struct cgroup_procs *ret) _must_check_;
 
 struct err *cgroup_kill(const char *path) _must_check_; /* cgroup.kill: all below; missing is fine */
 /* Removes the directory and those below; waits for the kernel's populated=0 event until the

@@ -70,12 +70,18 @@ static void read_memory(int fd, struct cgroup_stats *s)
 	if (read_optional(fd, "memory.stat", &stat)) {
 		s->memory_anon = flat_value(buf_text(&stat), "anon");
 		s->memory_file = flat_value(buf_text(&stat), "file");
+		s->memory_mapped = flat_value(buf_text(&stat), "file_mapped");
+		s->memory_kernel = flat_value(buf_text(&stat), "kernel");
 		s->inactive_file = flat_value(buf_text(&stat), "inactive_file");
 		s->pgfault = flat_value(buf_text(&stat), "pgfault");
 		s->pgmajfault = flat_value(buf_text(&stat), "pgmajfault");
 	}
-	if (read_optional(fd, "memory.events", &events))
-		s->oom_kill = flat_value(buf_text(&events), "oom_kill");
+	s->memory_peak = single_value(fd, "memory.peak");
+	s->memory_low = single_value(fd, "memory.min");
+	if (!read_optional(fd, "memory.events", &events))
+		return;
+	s->oom_kill = flat_value(buf_text(&events), "oom_kill");
+	s->limit_hits = flat_value(buf_text(&events), "max");
 }
 
 struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
@@ -88,7 +94,11 @@ struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
 	/* cpu.stat is there without any controller. */
 	TRY(cgroup_read(fd, "cpu.stat", &cpu));
 	s.cpu_usage_ns = flat_value(buf_text(&cpu), "usage_usec") * 1000;
+	s.cpu_user_ns = flat_value(buf_text(&cpu), "user_usec") * 1000;
+	s.cpu_system_ns = flat_value(buf_text(&cpu), "system_usec") * 1000;
 	s.cpu_throttled_ns = flat_value(buf_text(&cpu), "throttled_usec") * 1000;
+	s.cpu_periods = flat_value(buf_text(&cpu), "nr_periods");
+	s.cpu_throttled_periods = flat_value(buf_text(&cpu), "nr_throttled");
 	read_memory(fd, &s);
 	s.pids = single_value(fd, "pids.current");
 	s.pids_max = single_value(fd, "pids.max");

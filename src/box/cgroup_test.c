@@ -322,4 +322,17 @@ TEST(oom_score_of_a_pod_with_a_user_namespace)
 	remove_other(other);
 }
 
+TEST(io_stat_is_read_line_by_line)
+{
+	struct cgroup_io io[2];
+
+	CHECK_INT(cgroup_parse_io("", io, 2), 0);
+	CHECK_INT(cgroup_parse_io("nonsense\n8:0\n", io, 2), 0);
+	CHECK_INT(cgroup_parse_io("8:16 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n253:0 wbytes=7\n7:1 rios=1\n", io, 2), 2);
+	CHECK(io[0].major == 8 && io[0].minor == 16 && io[0].read_bytes == 1 && io[0].written_bytes == 2);
+	CHECK(io[0].reads == 3 && io[0].writes == 4);
+	/* A line has what it has: nothing of the next one. */
+	CHECK(io[1].major == 253 && io[1].read_bytes == 0 && io[1].written_bytes == 7 && io[1].reads == 0);
+}
+
 TEST_MAIN

@@ -2,6 +2,7 @@
 #include "cli/yaml.h"
 
 #include "base/test.h"
+#include "cri/pbjson.h"
 
 static void becomes(const char *yaml, const char *json)
 {
@@ -77,6 +78,48 @@ TEST(what_is_refused)
 	for (int i = 0; i < 10000; i++)
 		buf_putc(&deep, '[');
 	refused(buf_text(&deep), "nested deeper");
+}
+
+/* What `-o yaml` writes is read back as what it was: text stays text, whatever it looks like. */
+TEST(our_own_yaml_comes_back)
+{
+	static const char *const texts[] = {
+		"",	"yes",	"No",	 "on",	   "y",	    "null",  "~",	"12",	   "-3",     "0644", "0x1f", "1e3",    ".5",
+		"1:30", "a: b", "a #b", "# x",	   "- x",   "-",     "? x",	"&a",	   "*a",     "!t",   "%d",   "@a",     "`a",
+		" lead", "trail ", "{a}", "[a]",   "a,b",   "|",     ">",	"\"q\"",   "'q'",    "\\",   "a\nb",  "a\tb",   "\x1b[2J",
+		"\xc3\xa9", "\xe2\x80\xa8", "a\xe2\x80\xa9z", "\xc2\x85", "\xef\xbb\xbf", "---", "...", "=",  "<<",    "true",	"2001-01-01", "1_000", "a:",   ":a",   "/a/b:c",
+		".inf", ".nan", "+1",	 "0o17",   "FALSE", "Null",
+	};
+	Runtime__V1__ContainerConfig m = RUNTIME__V1__CONTAINER_CONFIG__INIT;
+	_arena_ struct arena a;
+	_buf_ struct buf yaml = BUF_INIT, json = BUF_INIT;
+	ProtobufCMessage *back;
+
+	arena_init(&a);
+	m.n_command = ARRAY_LEN(texts);
+	m.command = (char **)(uintptr_t)texts;
+	m.n_labels = ARRAY_LEN(texts);
+	m.labels = arena_calloc(&a, m.n_labels, sizeof(*m.labels));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		m.labels[i] = arena_alloc(&a, sizeof(**m.labels));
+		runtime__v1__container_config__labels_entry__init(m.labels[i]);
+		m.labels[i]->key = arena_strdup(&a, strcmp(texts[i], "<<") ? texts[i] : "x");
+		m.labels[i]->value = (char *)(uintptr_t)texts[i];
+	}
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+
+	pbjson_write_yaml(pbjson_tree(doc, &m.base), &yaml);
+	yyjson_mut_doc_free(doc);
+	CHECK_OK(yaml_to_json(buf_text(&yaml), yaml.len, &json));
+	CHECK_OK(pbjson_parse(&a, &runtime__v1__container_config__descriptor, buf_text(&json), json.len, &back));
+	const Runtime__V1__ContainerConfig *got = PACK_AS(ContainerConfig, back);
+
+	CHECK_INT(got->n_command, ARRAY_LEN(texts));
+	CHECK_INT(got->n_labels, ARRAY_LEN(texts));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		CHECK_STR(got->command[i], texts[i]);
+	for (size_t i = 0; i < got->n_labels; i++)
+		CHECK(!strcmp(got->labels[i]->key, "x") || !strcmp(got->labels[i]->key, got->labels[i]->value));
 }
 
 TEST_MAIN

@@ -1,4 +1,5 @@
 /* CreateContainer: from the kubelet's configuration to a process that waits to be started. */
+#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
@@ -183,6 +184,7 @@ static struct err *create_in(struct rpc *r, struct pod *p, const Runtime__V1__Cr
 	if (c->state == CONTAINER_MAKING)
 		c->state = CONTAINER_CREATED;
 	pods_unlock(t);
+	container_event(r->serve, p, c, EVENT_CREATED);
 	pods_end(t, &c->o);
 	return NULL;
 }

@@ -1,4 +1,5 @@
 /* StartContainer, StopContainer, RemoveContainer, UpdateContainerResources, ReopenContainerLog. */
+#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/log.h"
@@ -66,6 +67,7 @@ static struct err *start(struct rpc *r, struct container *c)
 			       state == CONTAINER_RUNNING ? "running" : "exited");
 	rpc_stage(r, "executing the container's program");
 	int64_t now = clock_wall_ns();
+	container_event_starting(r->serve, c);
 	struct err *e = pod_container_start_at(c->pod->dir, c->o.id, now);
 
 	pods_lock(t);
@@ -79,6 +81,7 @@ static struct err *start(struct rpc *r, struct container *c)
 	}
 	pods_changed(t);
 	pods_unlock(t);
+	container_event_started(r->serve, c, !e);
 	if (!e)
 		sync_later(r, c);
 	else
@@ -130,8 +133,8 @@ struct err *rpc_remove_container(struct rpc *r, const void *request, void *reply
 	rpc_stage(r, "ending processes, unmounting, removing files");
 	struct err *e = c->o.listed ? container_destroy(r->serve, c) : NULL;
 
-	if (!e)
-		pods_drop_container(&r->serve->pods, c);
+	if (!e && pods_drop_container(&r->serve->pods, c))
+		container_event(r->serve, c->pod, c, EVENT_DELETED);
 	pods_end(&r->serve->pods, &c->o);
 	return err_wrap(e, "container %s", container_metadata(c)->name);
 }
@@ -151,6 +154,23 @@ static void update_pair(Runtime__V1__LinuxContainerResources *into, const char *
 	pair->value = base_strdup(value);
 	into->unified = base_realloc(into->unified, into->n_unified + 1, sizeof(*into->unified));
 	into->unified[into->n_unified++] = pair;
+}
+
+static void update_hugepage(Runtime__V1__LinuxContainerResources *into, const char *size, uint64_t limit)
+{
+	for (size_t i = 0; i < into->n_hugepage_limits; i++)
+		if (str_eq(into->hugepage_limits[i]->page_size, size)) {
+			into->hugepage_limits[i]->limit = limit;
+			return;
+		}
+	Runtime__V1__HugepageLimit *h = base_alloc(sizeof(*h));
+
+	runtime__v1__hugepage_limit__init(h);
+	h->page_size = base_strdup(size);
+	h->limit = limit;
+	into->hugepage_limits =
+		base_realloc(into->hugepage_limits, into->n_hugepage_limits + 1, sizeof(*into->hugepage_limits));
+	into->hugepage_limits[into->n_hugepage_limits++] = h;
 }
 
 /* What is set in *from* replaces what *into* has; zero means "as it was" (api.proto). */
@@ -181,19 +201,11 @@ static void merge_resources(Runtime__V1__LinuxContainerResources *into,
 	}
 	for (size_t i = 0; i < from->n_unified; i++)
 		update_pair(into, from->unified[i]->key, from->unified[i]->value);
+	for (size_t i = 0; i < from->n_hugepage_limits; i++)
+		update_hugepage(into, from->hugepage_limits[i]->page_size, from->hugepage_limits[i]->limit);
 }
 
-static Runtime__V1__LinuxContainerResources *copy_resources(const Runtime__V1__LinuxContainerResources *from)
-{
-	size_t len = runtime__v1__linux_container_resources__get_packed_size(from);
-	_free_ uint8_t *bytes = base_alloc(len);
-
-	runtime__v1__linux_container_resources__pack(from, bytes);
-	return runtime__v1__linux_container_resources__unpack(NULL, len, bytes);
-}
-
-/* What is in force for *c*: its own after an update, else those of its creation. Lock held. */
-static const Runtime__V1__LinuxContainerResources *resources_of(const struct container *c)
+const Runtime__V1__LinuxContainerResources *container_resources(const struct container *c)
 {
 	static const Runtime__V1__LinuxContainerResources none = RUNTIME__V1__LINUX_CONTAINER_RESOURCES__INIT;
 	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
@@ -225,7 +237,7 @@ static struct err *update(struct rpc *r, struct container *c, const Runtime__V1_
 	rpc_stage(r, "writing the cgroup's limits");
 	TRY(unit_or_cgroup_set(c->cgroup, &res));
 	pods_lock(&r->serve->pods);
-	Runtime__V1__LinuxContainerResources *merged = copy_resources(resources_of(c));
+	Runtime__V1__LinuxContainerResources *merged = resources_copy(container_resources(c));
 
 	merge_resources(merged, want);
 	if (c->resources)

@@ -1,5 +1,6 @@
 /* ContainerStatus, ListContainers. */
 #include "cri/info.h"
+#include "cri/pack.h"
 #include "cri/selectors.h"
 #include "cri/serve.h"
 
@@ -56,24 +57,26 @@ static Runtime__V1__ContainerUser *user_status(struct rpc *r, const struct conta
 	return u;
 }
 
-/* Lock held; packed and unpacked, since an update may replace the original at any time. */
+/* Lock held; copied, since an update may replace the original at any time. */
 static void fill_resources(struct rpc *r, const struct container *c, Runtime__V1__ContainerStatus *s)
 {
 	const Runtime__V1__LinuxContainerConfig *l = c->request->config->linux;
-	const Runtime__V1__LinuxContainerResources *res = c->resources ? c->resources : l ? l->resources : NULL;
+	ProtobufCMessage *copy;
+	void *bytes;
+	size_t len;
 
-	if (!res)
+	if (!c->resources && !(l && l->resources))
 		return;
+	struct err *e = pack_message(&r->arena, &container_resources(c)->base, &bytes, &len);
+
+	if (!e)
+		e = pack_unpack(&r->arena, &runtime__v1__linux_container_resources__descriptor, bytes, len, &copy);
+	if (e) {
+		err_ignore(e);
+		return;
+	}
 	s->resources = RPC_NEW(r, Runtime__V1__ContainerResources, runtime__v1__container_resources__init);
-	s->resources->linux =
-		RPC_NEW(r, Runtime__V1__LinuxContainerResources, runtime__v1__linux_container_resources__init);
-	*s->resources->linux = *res;
-	s->resources->linux->cpuset_cpus = arena_strdup(&r->arena, res->cpuset_cpus);
-	s->resources->linux->cpuset_mems = arena_strdup(&r->arena, res->cpuset_mems);
-	s->resources->linux->hugepage_limits = l && l->resources ? l->resources->hugepage_limits : NULL;
-	s->resources->linux->n_hugepage_limits = l && l->resources ? l->resources->n_hugepage_limits : 0;
-	s->resources->linux->unified = NULL;
-	s->resources->linux->n_unified = 0;
+	s->resources->linux = PACK_AS(LinuxContainerResources, copy);
 }
 
 /* The image as the kubelet should show it: what the user wrote where that is known. */
@@ -131,18 +134,13 @@ static void fill_mounts(struct rpc *r, const Runtime__V1__ContainerConfig *confi
 		s->mounts[i] = mount_status(r, config->mounts[i]);
 }
 
-struct err *rpc_container_status(struct rpc *r, const void *request, void *reply)
+Runtime__V1__ContainerStatus *container_status(struct rpc *r, const struct container *c)
 {
-	const Runtime__V1__ContainerStatusRequest *in = request;
-	Runtime__V1__ContainerStatusResponse *out = reply;
-	struct container *c;
-
-	TRY(rpc_container(r, in->container_id, &c));
 	const Runtime__V1__ContainerConfig *config = c->request->config;
 	Runtime__V1__ContainerStatus *s =
 		RPC_NEW(r, Runtime__V1__ContainerStatus, runtime__v1__container_status__init);
 
-	s->id = c->o.id;
+	s->id = (char *)c->o.id;
 	s->metadata = config->metadata;
 	s->created_at = c->created_ns;
 	s->image = image_spec(r, c);
@@ -159,7 +157,17 @@ struct err *rpc_container_status(struct rpc *r, const void *request, void *reply
 	fill_changing(r, c, s);
 	fill_resources(r, c, s);
 	pods_unlock(&r->serve->pods);
-	out->status = s;
+	return s;
+}
+
+struct err *rpc_container_status(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__ContainerStatusRequest *in = request;
+	Runtime__V1__ContainerStatusResponse *out = reply;
+	struct container *c;
+
+	TRY(rpc_container(r, in->container_id, &c));
+	out->status = container_status(r, c);
 	if (in->verbose)
 		add_info(r, c, out);
 	return NULL;

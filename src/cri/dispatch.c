@@ -113,6 +113,19 @@ static void put_holds(struct rpc *r)
 	r->holds = NULL;
 }
 
+void rpc_scratch(struct rpc *r, struct serve *s)
+{
+	*r = (struct rpc){ .serve = s, .deadline_ns = CLOCK_NEVER, .started_ns = clock_mono_ns() };
+	list_init(&r->link);
+	arena_init(&r->arena);
+}
+
+void rpc_scratch_done(struct rpc *r)
+{
+	put_holds(r);
+	arena_done(&r->arena);
+}
+
 /* The one place where kinds become gRPC codes. */
 static enum grpc_code code_of(const struct err *e)
 {

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "box/cgroup.h"
+#include "cri/container_events.h"
 #include "cri/reload.h"
 #include "pod/client.h"
 
@@ -78,11 +79,26 @@ static void hear_exit(struct serve *s, struct pod *p, const struct pod_exit *x)
 	container_put(&s->pods, c);
 }
 
+/* Lock held. */
+static void end_unseen(struct container *c)
+{
+	if (c->cgroup)
+		err_ignore(cgroup_kill(c->cgroup));
+	c->state = CONTAINER_EXITED;
+	c->exit_code = EXIT_UNSEEN;
+	c->finished_ns = clock_wall_ns();
+	c->pid = 0;
+	free(c->message);
+	c->message = base_strdup("the pod's monitor was killed: how it ended is not known");
+}
+
 /* The monitor is gone: after StopPodSandbox as it should be, else killed. Then its containers are without a parent
  * and without logs: they are ended, and the kubelet hears that they did. */
 static void monitor_gone(struct serve *s, struct pod *p)
 {
+	struct container *ended[MONITOR_CONTAINERS_MAX];
 	bool unexpected = false;
+	size_t n = 0;
 
 	pods_lock(&s->pods);
 	if (p->state == POD_READY && !p->o.busy) {
@@ -92,19 +108,22 @@ static void monitor_gone(struct serve *s, struct pod *p)
 	pods_each_container(c, p) {
 		if (c->state == CONTAINER_EXITED || c->state == CONTAINER_MAKING)
 			continue;
-		if (c->cgroup)
-			err_ignore(cgroup_kill(c->cgroup));
-		c->state = CONTAINER_EXITED;
-		c->exit_code = EXIT_UNSEEN;
-		c->finished_ns = clock_wall_ns();
-		c->pid = 0;
-		free(c->message);
-		c->message = base_strdup("the pod's monitor was killed: how it ended is not known");
+		end_unseen(c);
+		if (n == ARRAY_LEN(ended))
+			continue;
+		c->o.refs++;
+		ended[n++] = c;
 	}
 	pods_changed(&s->pods);
 	pods_unlock(&s->pods);
-	if (unexpected)
+	for (size_t i = 0; i < n; i++) {
+		container_event(s, p, ended[i], EVENT_STOPPED);
+		container_put(&s->pods, ended[i]);
+	}
+	if (unexpected) {
 		log_error("pod %s: its monitor is gone; its containers were ended", pod_metadata(p)->name);
+		container_event(s, p, NULL, EVENT_STOPPED);
+	}
 	epoll_ctl(s->epoll, EPOLL_CTL_DEL, p->events, NULL);
 	base_close_p(&p->events);
 	pod_put(&s->pods, p);
@@ -179,6 +198,7 @@ struct err *events_run(struct serve *s, int listen_fd)
 				if (!hear_signal(s, signals))
 					continue;
 				log_info("going away; pods stay");
+				feed_end(&s->feed);
 				grpc_server_free(s->grpc, clock_mono_ns() + STOP_WAIT_NS);
 				return NULL;
 			} else {

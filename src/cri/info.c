@@ -166,6 +166,12 @@ char *info_pod(struct rpc *r, struct pod *p)
 	yyjson_mut_obj_add_strcpy(doc, root, "stateDir", p->dir);
 	yyjson_mut_obj_add_strcpy(doc, root, "netns", p->netns_path ? p->netns_path : "");
 	yyjson_mut_obj_add_val(doc, root, "config", pbjson_tree(doc, &p->request->config->base));
+	pods_lock(&r->serve->pods);
+	if (p->resources)
+		yyjson_mut_obj_add_val(doc, root, "resources", pbjson_tree(doc, &p->resources->base));
+	if (p->overhead)
+		yyjson_mut_obj_add_val(doc, root, "overhead", pbjson_tree(doc, &p->overhead->base));
+	pods_unlock(&r->serve->pods);
 	add_common(r, doc, root, p, &p->o);
 	return finish(r, doc, root);
 }

@@ -3,7 +3,7 @@
  * `crisp explain`, `crisp info` and `crisp inspect` show them. Keys are only ever added:
  *   info_operations   [{"method", "subject", "podId", "pod", "namespace", "container", "stage", "age", "stageAge", "pull"}]
  *   info_failures     as failures.h says
- *   info_pod          {"pid", "monitor", "stateDir", "netns", "config", "steps", "operations", "failures"}
+ *   info_pod          {"pid", "monitor", "stateDir", "netns", "config", "resources", "overhead", "steps", "operations", "failures"}
  *   info_container    {"sandboxID", "pid", "lastPid", "signal", "bundle", "cgroup", "config", "runtimeSpec", "steps", …}
  * "steps" are [{"time", "seconds", "call", "what"}]; ages are seconds; configurations are as the kubelet sent them.
  */

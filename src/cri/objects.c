@@ -219,6 +219,7 @@ struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t
 	add_packed(&b, RECORD_STATUS, &status.base);
 	add_packed(&b, RECORD_RESOURCES, p->resources ? &p->resources->base : NULL);
 	record_add_str(&b, RECORD_STEPS, p->o.steps);
+	add_packed(&b, RECORD_OVERHEAD, p->overhead ? &p->overhead->base : NULL);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
 	if (p->selinux_level)
 		record_add_str(&b, RECORD_SELINUX, p->selinux_level);

@@ -26,6 +26,17 @@ static bool plain_ok(const char *s, size_t n)
 	return true;
 }
 
+/* NEL, U+2028 and U+2029 end lines in YAML 1.1 and would be folded; a byte order mark is not text there. */
+static bool breaks_lines(const char *s)
+{
+	static const char *const signs[] = { "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf" };
+
+	for (size_t i = 0; i < ARRAY_LEN(signs); i++)
+		if (strstr(s, signs[i]))
+			return true;
+	return false;
+}
+
 static void put_scalar(yyjson_mut_val *v, struct buf *ret)
 {
 	if (yyjson_mut_is_str(v) && plain_ok(yyjson_mut_get_str(v), yyjson_mut_get_len(v))) {
@@ -33,7 +44,8 @@ static void put_scalar(yyjson_mut_val *v, struct buf *ret)
 		return;
 	}
 	size_t n = 0;
-	_free_ char *text = yyjson_mut_val_write(v, YYJSON_WRITE_NOFLAG, &n);
+	bool escape = yyjson_mut_is_str(v) && breaks_lines(yyjson_mut_get_str(v));
+	_free_ char *text = yyjson_mut_val_write(v, escape ? YYJSON_WRITE_ESCAPE_UNICODE : YYJSON_WRITE_NOFLAG, &n);
 
 	buf_append(ret, text ? text : "null", text ? n : 4);
 }

@@ -1,4 +1,5 @@
 /* The steps that end things: one idempotent undo for stop, remove, failed creation and recovery. */
+#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
@@ -22,7 +23,9 @@
 void container_ended(struct serve *s, struct container *c, const struct pod_exit *x)
 {
 	pods_lock(&s->pods);
-	if (c->state != CONTAINER_EXITED) {
+	enum container_state before = c->state;
+
+	if (before != CONTAINER_EXITED) {
 		c->state = CONTAINER_EXITED;
 		c->exit_code = x->code;
 		c->end_signal = x->signal;
@@ -35,6 +38,8 @@ void container_ended(struct serve *s, struct container *c, const struct pod_exit
 		pods_changed(&s->pods);
 	}
 	pods_unlock(&s->pods);
+	if (before == CONTAINER_CREATED || before == CONTAINER_RUNNING)
+		container_event(s, c->pod, c, EVENT_STOPPED);
 }
 
 static enum container_state state_of(struct serve *s, struct container *c)
@@ -201,9 +206,13 @@ struct err *pod_stop(struct serve *s, struct pod *p)
 	TRY(tear_down_network(s, p));
 	TRY_WRAP(pod_monitor_stop(p->dir, p->netns_path), "namespaces");
 	pods_lock(&s->pods);
+	bool was_ready = p->state == POD_READY;
+
 	p->state = POD_STOPPED;
 	pods_changed(&s->pods);
 	pods_unlock(&s->pods);
+	if (was_ready)
+		container_event(s, p, NULL, EVENT_STOPPED);
 	return NULL;
 }
 
@@ -216,8 +225,8 @@ static struct err *destroy_containers(struct serve *s, struct pod *p)
 
 		if (!e) {
 			e = container_destroy(s, c);
-			if (!e)
-				pods_drop_container(&s->pods, c);
+			if (!e && pods_drop_container(&s->pods, c))
+				container_event(s, p, c, EVENT_DELETED);
 			pods_end(&s->pods, &c->o);
 		}
 		container_put(&s->pods, c);

@@ -68,6 +68,14 @@ static void set_aside(struct serve *s, int at, const char *kind, const char *id,
 		err_ignore(file_remove_tree(at, id));
 }
 
+static Runtime__V1__LinuxContainerResources *resources_in(const struct buf *b, enum record_tag tag)
+{
+	size_t len = 0;
+	const void *bytes = record_get(b, tag, &len);
+
+	return bytes ? runtime__v1__linux_container_resources__unpack(NULL, len, bytes) : NULL;
+}
+
 /* ---- pods ------------------------------------------------------------------------------------ */
 
 static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b, bool *ret_same_boot)
@@ -93,6 +101,8 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 	}
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
 	p->o.steps = record_get_str(b, RECORD_STEPS);
+	p->resources = resources_in(b, RECORD_RESOURCES);
+	p->overhead = resources_in(b, RECORD_OVERHEAD);
 	pod_derive(s, p);
 	p->selinux_level = record_get_str(b, RECORD_SELINUX);
 	*ret_same_boot = str_eq(boot, s->boot_id);
@@ -166,9 +176,7 @@ static struct err *fill_container(struct container *c, const struct buf *b)
 			c->groups[i] = (uint32_t)u->supplemental_groups[i];
 	}
 	runtime__v1__container_status__free_unpacked(status, NULL);
-	bytes = record_get(b, RECORD_RESOURCES, &len);
-	if (bytes)
-		c->resources = runtime__v1__linux_container_resources__unpack(NULL, len, bytes);
+	c->resources = resources_in(b, RECORD_RESOURCES);
 	c->image_id = record_get_str(b, RECORD_IMAGE);
 	c->cgroup = record_get_str(b, RECORD_CGROUP);
 	c->o.steps = record_get_str(b, RECORD_STEPS);

@@ -95,6 +95,10 @@ struct err *rpc_container_if_any(struct rpc *r, const char *id, struct container
 void rpc_hold_pod(struct rpc *r, struct pod *p);                /* takes over a counted reference */
 void rpc_hold_container(struct rpc *r, struct container *c);
 
+/* A call of our own, for messages that are not a reply: has an arena and holds, no caller. */
+void rpc_scratch(struct rpc *r, struct serve *s);
+void rpc_scratch_done(struct rpc *r);
+
 /* A streaming RPC's message. */
 struct err *rpc_send(struct rpc *r, const void *message) _must_check_;
 
@@ -120,6 +124,12 @@ rpc_handler rpc_start_container, rpc_stop_container, rpc_remove_container,
 rpc_handler rpc_container_status, rpc_list_containers;                                          /* container_status.c */
 rpc_handler rpc_exec_sync, rpc_exec, rpc_attach, rpc_port_forward;                              /* exec.c */
 rpc_handler rpc_container_stats, rpc_list_container_stats;                                      /* stats.c */
+rpc_handler rpc_pod_stats, rpc_list_pod_stats;                                                  /* sandbox_stats.c */
+rpc_handler rpc_list_metric_descriptors, rpc_list_pod_metrics, rpc_stream_pod_metrics;          /* metrics.c */
+rpc_handler rpc_stream_pods, rpc_stream_containers, rpc_stream_container_stats,
+	rpc_stream_pod_stats, rpc_stream_images;                                                /* lists.c */
+rpc_handler rpc_events;                                                                         /* container_events.c */
+rpc_handler rpc_update_pod;                                                                     /* resources.c */
 rpc_handler rpc_list_images, rpc_image_status, rpc_pull_image, rpc_remove_image, rpc_image_fs_info; /* image.c */
 
 #endif

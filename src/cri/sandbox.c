@@ -1,4 +1,5 @@
 /* RunPodSandbox, StopPodSandbox, RemovePodSandbox. */
+#include "cri/container_events.h"
 #include "cri/serve.h"
 
 #include "base/file.h"
@@ -266,6 +267,8 @@ struct err *rpc_run_pod(struct rpc *r, const void *request, void *reply)
 		pods_lock(t);
 		p->state = POD_READY;
 		pods_unlock(t);
+		container_event(r->serve, p, NULL, EVENT_CREATED);
+		container_event(r->serve, p, NULL, EVENT_STARTED);
 		pods_end(t, &p->o);
 	}
 	out->pod_sandbox_id = arena_strdup(&r->arena, p->o.id);
@@ -287,8 +290,8 @@ static struct err *change_pod(struct rpc *r, const char *id, struct err *(*chang
 	rpc_stage(r, "ending containers, network and namespaces");
 	struct err *e = p->o.listed ? change(r->serve, p) : NULL;
 
-	if (!e && change == pod_destroy)
-		pods_drop(&r->serve->pods, p);
+	if (!e && change == pod_destroy && pods_drop(&r->serve->pods, p))
+		container_event(r->serve, p, NULL, EVENT_DELETED);
 	pods_end(&r->serve->pods, &p->o);
 	return err_wrap(e, "pod %s", name);
 }

@@ -51,18 +51,13 @@ static void add_info(struct rpc *r, struct pod *p, Runtime__V1__PodSandboxStatus
 	out->n_info = 1;
 }
 
-struct err *rpc_pod_status(struct rpc *r, const void *request, void *reply)
+Runtime__V1__PodSandboxStatus *pod_status(struct rpc *r, const struct pod *p)
 {
-	const Runtime__V1__PodSandboxStatusRequest *in = request;
-	Runtime__V1__PodSandboxStatusResponse *out = reply;
-	struct pod *p;
-
-	TRY(rpc_pod(r, in->pod_sandbox_id, &p));
 	const Runtime__V1__PodSandboxConfig *config = p->request->config;
 	Runtime__V1__PodSandboxStatus *status =
 		RPC_NEW(r, Runtime__V1__PodSandboxStatus, runtime__v1__pod_sandbox_status__init);
 
-	status->id = p->o.id;
+	status->id = (char *)p->o.id;
 	status->metadata = config->metadata;
 	status->created_at = p->created_ns;
 	status->labels = (Runtime__V1__PodSandboxStatus__LabelsEntry **)config->labels;
@@ -75,7 +70,17 @@ struct err *rpc_pod_status(struct rpc *r, const void *request, void *reply)
 	status->state = state_value(p);
 	pods_unlock(&r->serve->pods);
 	status->network = network_status(r, p);
-	out->status = status;
+	return status;
+}
+
+struct err *rpc_pod_status(struct rpc *r, const void *request, void *reply)
+{
+	const Runtime__V1__PodSandboxStatusRequest *in = request;
+	Runtime__V1__PodSandboxStatusResponse *out = reply;
+	struct pod *p;
+
+	TRY(rpc_pod(r, in->pod_sandbox_id, &p));
+	out->status = pod_status(r, p);
 	out->timestamp = clock_wall_ns();
 	if (in->verbose)
 		add_info(r, p, out);

@@ -209,6 +209,8 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	s->pulls_done = pulls_done_new();
 	pods_init(&s->pods);
 	pthread_mutex_init(&s->flight_lock, NULL);
+	pthread_mutex_init(&s->events_lock, NULL);
+	feed_init(&s->feed);
 	list_init(&s->flight);
 	TRY(events_init(s));
 	TRY(cgroups_open(s));

@@ -8,6 +8,7 @@
 #define CRISP_SERVE_H
 
 #include "cri/config.h"
+#include "cri/feed.h"
 #include "cri/rpc.h"
 #include "image/pull.h"
 #include "net/cni.h"
@@ -37,6 +38,8 @@ struct serve {
 	char *apparmor;                         /* RuntimeDefault's profile; NULL: AppArmor is off */
 	bool selinux;
 	struct selinux_policy selinux_policy;   /* where selinux */
+	struct feed feed;                       /* container_events.h */
+	pthread_mutex_t events_lock;            /* before the tables' */
 	pthread_mutex_t flight_lock;
 	struct list flight;                     /* struct rpc.link */
 	struct failures *failures;              /* the last calls that failed (cri/failures.h) */
@@ -106,6 +109,16 @@ void rootfs_unmount_below(const char *container_state_dir);
 /* An image volume, mounted read-only at STATE/containers/ID/volumes/N; *ret_path is the sub path in it. */
 struct err *image_volume_mount(struct serve *s, struct container *c, unsigned n, const struct image *image,
 			       const char *sub_path, char **ret_path) _must_check_;
+
+/* The statuses as their calls and events tell them, in the call's arena. Lock not held. */
+Runtime__V1__PodSandboxStatus *pod_status(struct rpc *r, const struct pod *p);
+Runtime__V1__ContainerStatus *container_status(struct rpc *r, const struct container *c);
+
+/* What limits are in force: of the last update, else of the creation. Lock held, also while the result is read. */
+const Runtime__V1__LinuxContainerResources *container_resources(const struct container *c);
+
+/* resources.c: a copy that protobuf-c's free_unpacked() frees. */
+Runtime__V1__LinuxContainerResources *resources_copy(const Runtime__V1__LinuxContainerResources *from);
 
 /* An image by ID, or by a reference as a person writes it (normalised). */
 struct err *serve_find_image(struct serve *s, const char *name, struct image **ret) _must_check_;

@@ -1,12 +1,13 @@
 /* ContainerStats, ListContainerStats: the cgroup's counters and the writable layer's size. */
-#include "cri/selectors.h"
-#include "cri/serve.h"
+#include "cri/stats.h"
 
-#include "box/cgroup.h"
+#include "cri/selectors.h"
 #include "store/usage.h"
 
 /* A walk over the writable layer costs: its result is good for so long. */
 #define USAGE_AGE_NS (10 * NS_PER_S)
+/* A rate over less says nothing: the last one is told again. */
+#define RATE_AGE_NS  NS_PER_S
 
 void container_usage(struct serve *s, struct container *c, uint64_t *ret_bytes, uint64_t *ret_inodes, int64_t *ret_ns)
 {
@@ -32,7 +33,7 @@ void container_usage(struct serve *s, struct container *c, uint64_t *ret_bytes, 
 	pods_unlock(&s->pods);
 }
 
-static Runtime__V1__UInt64Value *value(struct rpc *r, uint64_t v)
+Runtime__V1__UInt64Value *stats_value(struct rpc *r, uint64_t v)
 {
 	Runtime__V1__UInt64Value *u = RPC_NEW(r, Runtime__V1__UInt64Value, runtime__v1__uint64_value__init);
 
@@ -64,36 +65,82 @@ static Runtime__V1__PsiStats *psi(struct rpc *r, const struct cgroup_pressure *p
 	return s;
 }
 
-static void fill_cpu(struct rpc *r, const struct cgroup_stats *g, int64_t now, Runtime__V1__ContainerStats *out)
+/* Nanoseconds of processor a second, since the sample before; the first is over the whole life. */
+static uint64_t cpu_rate(struct rpc *r, struct object *o, int64_t since_ns, uint64_t usage, int64_t now)
 {
-	out->cpu = RPC_NEW(r, Runtime__V1__CpuUsage, runtime__v1__cpu_usage__init);
-	out->cpu->timestamp = now;
-	out->cpu->usage_core_nano_seconds = value(r, g->cpu_usage_ns);
-	out->cpu->psi = psi(r, &g->cpu_psi);
+	pods_lock(&r->serve->pods);
+	struct cpu_sample *last = &o->cpu;
+	int64_t from = last->taken_ns ? last->taken_ns : since_ns;
+	int64_t age = now - from;
+
+	if (from <= 0 || age < 0 || usage < last->usage) { /* the clock was set back, or the cgroup is a new one */
+		*last = (struct cpu_sample){ .taken_ns = now, .usage = usage };
+	} else if (age >= RATE_AGE_NS || (!last->taken_ns && age > 0)) {
+		double rate = (double)(usage - last->usage) * 1e9 / (double)age;
+
+		*last = (struct cpu_sample){ now, usage, (uint64_t)rate };
+	}
+	uint64_t rate = last->rate;
+
+	pods_unlock(&r->serve->pods);
+	return rate;
 }
 
-/* As the kubelet counts: working set is usage without the file cache that could go at once. */
-static void fill_memory(struct rpc *r, const struct cgroup_stats *g, int64_t now, Runtime__V1__ContainerStats *out)
+Runtime__V1__CpuUsage *stats_cpu(struct rpc *r, struct object *o, int64_t since_ns, const struct cgroup_stats *g,
+				 int64_t now)
 {
-	uint64_t working = g->memory_current > g->inactive_file ? g->memory_current - g->inactive_file : 0;
+	Runtime__V1__CpuUsage *cpu = RPC_NEW(r, Runtime__V1__CpuUsage, runtime__v1__cpu_usage__init);
+
+	cpu->timestamp = now;
+	cpu->usage_core_nano_seconds = stats_value(r, g->cpu_usage_ns);
+	cpu->usage_nano_cores = stats_value(r, cpu_rate(r, o, since_ns, g->cpu_usage_ns, now));
+	cpu->psi = psi(r, &g->cpu_psi);
+	return cpu;
+}
+
+uint64_t stats_working_set(const struct cgroup_stats *g)
+{
+	return g->memory_current > g->inactive_file ? g->memory_current - g->inactive_file : 0;
+}
+
+Runtime__V1__MemoryUsage *stats_memory(struct rpc *r, const struct cgroup_stats *g, int64_t now)
+{
+	uint64_t working = stats_working_set(g);
 	Runtime__V1__MemoryUsage *m = RPC_NEW(r, Runtime__V1__MemoryUsage, runtime__v1__memory_usage__init);
 
 	m->timestamp = now;
-	m->usage_bytes = value(r, g->memory_current);
-	m->working_set_bytes = value(r, working);
-	m->rss_bytes = value(r, g->memory_anon);
-	m->page_faults = value(r, g->pgfault);
-	m->major_page_faults = value(r, g->pgmajfault);
+	m->usage_bytes = stats_value(r, g->memory_current);
+	m->working_set_bytes = stats_value(r, working);
+	m->rss_bytes = stats_value(r, g->memory_anon);
+	m->page_faults = stats_value(r, g->pgfault);
+	m->major_page_faults = stats_value(r, g->pgmajfault);
 	if (g->memory_max != UINT64_MAX)
-		m->available_bytes = value(r, g->memory_max > working ? g->memory_max - working : 0);
+		m->available_bytes = stats_value(r, g->memory_max > working ? g->memory_max - working : 0);
 	m->psi = psi(r, &g->memory_psi);
-	out->memory = m;
-	out->swap = RPC_NEW(r, Runtime__V1__SwapUsage, runtime__v1__swap_usage__init);
-	out->swap->timestamp = now;
-	out->swap->swap_usage_bytes = value(r, g->memory_swap);
+	return m;
+}
+
+static Runtime__V1__SwapUsage *swap(struct rpc *r, const struct cgroup_stats *g, int64_t now)
+{
+	Runtime__V1__SwapUsage *s = RPC_NEW(r, Runtime__V1__SwapUsage, runtime__v1__swap_usage__init);
+
+	s->timestamp = now;
+	s->swap_usage_bytes = stats_value(r, g->memory_swap);
 	if (g->swap_max != UINT64_MAX)
-		out->swap->swap_available_bytes =
-			value(r, g->swap_max > g->memory_swap ? g->swap_max - g->memory_swap : 0);
+		s->swap_available_bytes =
+			stats_value(r, g->swap_max > g->memory_swap ? g->swap_max - g->memory_swap : 0);
+	return s;
+}
+
+Runtime__V1__IoUsage *stats_io(struct rpc *r, const struct cgroup_stats *g, int64_t now)
+{
+	if (!g->io_psi.known)
+		return NULL;
+	Runtime__V1__IoUsage *io = RPC_NEW(r, Runtime__V1__IoUsage, runtime__v1__io_usage__init);
+
+	io->timestamp = now;
+	io->psi = psi(r, &g->io_psi);
+	return io;
 }
 
 static void fill_writable(struct rpc *r, struct container *c, Runtime__V1__ContainerStats *out)
@@ -106,11 +153,11 @@ static void fill_writable(struct rpc *r, struct container *c, Runtime__V1__Conta
 	out->writable_layer->timestamp = taken;
 	out->writable_layer->fs_id = RPC_NEW(r, Runtime__V1__FilesystemIdentifier, runtime__v1__filesystem_identifier__init);
 	out->writable_layer->fs_id->mountpoint = r->serve->containers_dir;
-	out->writable_layer->used_bytes = value(r, bytes);
-	out->writable_layer->inodes_used = value(r, inodes);
+	out->writable_layer->used_bytes = stats_value(r, bytes);
+	out->writable_layer->inodes_used = stats_value(r, inodes);
 }
 
-static Runtime__V1__ContainerStats *stats_of(struct rpc *r, struct container *c)
+Runtime__V1__ContainerStats *stats_of_container(struct rpc *r, struct container *c)
 {
 	const Runtime__V1__ContainerConfig *config = c->request->config;
 	Runtime__V1__ContainerStats *out = RPC_NEW(r, Runtime__V1__ContainerStats, runtime__v1__container_stats__init);
@@ -133,13 +180,14 @@ static Runtime__V1__ContainerStats *stats_of(struct rpc *r, struct container *c)
 		err_ignore(e); /* ended: it has no counters any more */
 		return out;
 	}
-	fill_cpu(r, &g, now, out);
-	fill_memory(r, &g, now, out);
-	if (g.io_psi.known) {
-		out->io = RPC_NEW(r, Runtime__V1__IoUsage, runtime__v1__io_usage__init);
-		out->io->timestamp = now;
-		out->io->psi = psi(r, &g.io_psi);
-	}
+	pods_lock(&r->serve->pods);
+	int64_t since = c->started_ns ? c->started_ns : c->created_ns;
+
+	pods_unlock(&r->serve->pods);
+	out->cpu = stats_cpu(r, &c->o, since, &g, now);
+	out->memory = stats_memory(r, &g, now);
+	out->swap = swap(r, &g, now);
+	out->io = stats_io(r, &g, now);
 	return out;
 }
 
@@ -150,7 +198,7 @@ struct err *rpc_container_stats(struct rpc *r, const void *request, void *reply)
 	struct container *c;
 
 	TRY(rpc_container(r, in->container_id, &c));
-	out->stats = stats_of(r, c);
+	out->stats = stats_of_container(r, c);
 	return NULL;
 }
 
@@ -164,29 +212,39 @@ static bool matches(const struct container *c, const Runtime__V1__ContainerStats
 	       selectors_match(f->label_selector, f->n_label_selector, config->labels, config->n_labels);
 }
 
+/* Reading counters takes system calls: not under the table's lock. */
+size_t stats_containers(struct rpc *r, const struct pod *of, const Runtime__V1__ContainerStatsFilter *filter,
+			struct container ***ret)
+{
+	struct pods *t = &r->serve->pods;
+	size_t n = 0;
+
+	pods_lock(t);
+	*ret = RPC_ARRAY(r, t->n_containers, struct container *);
+	pods_each(p, t) {
+		if (of && p != of)
+			continue;
+		pods_each_container(c, p) {
+			if (c->state != CONTAINER_RUNNING || !matches(c, filter))
+				continue;
+			c->o.refs++;
+			rpc_hold_container(r, c);
+			(*ret)[n++] = c;
+		}
+	}
+	pods_unlock(t);
+	return n;
+}
+
 struct err *rpc_list_container_stats(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__ListContainerStatsRequest *in = request;
 	Runtime__V1__ListContainerStatsResponse *out = reply;
-	struct pods *t = &r->serve->pods;
 	struct container **found;
-	size_t n = 0;
+	size_t n = stats_containers(r, NULL, in->filter, &found);
 
-	/* Reading counters takes system calls: not under the table's lock. */
-	pods_lock(t);
-	found = RPC_ARRAY(r, t->n_containers, struct container *);
-	pods_each(p, t) {
-		pods_each_container(c, p) {
-			if (c->state != CONTAINER_RUNNING || !matches(c, in->filter))
-				continue;
-			c->o.refs++;
-			rpc_hold_container(r, c);
-			found[n++] = c;
-		}
-	}
-	pods_unlock(t);
 	out->stats = RPC_ARRAY(r, n, Runtime__V1__ContainerStats *);
 	for (; out->n_stats < n; out->n_stats++)
-		out->stats[out->n_stats] = stats_of(r, found[out->n_stats]);
+		out->stats[out->n_stats] = stats_of_container(r, found[out->n_stats]);
 	return NULL;
 }

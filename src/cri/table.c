@@ -1,7 +1,6 @@
 /* The RPC table: every method of CRI v1 (k8s.io/cri-api 0.37) once. */
 #include "cri/rpc.h"
 
-#define LATER "not served by this version of crisp"
 #define CHECKPOINT "checkpoint and restore are not offered: an archive would decide mounts and processes of this node"
 
 const struct rpc_row rpc_runtime_rows[] = {
@@ -11,13 +10,13 @@ const struct rpc_row rpc_runtime_rows[] = {
 	{ "RemovePodSandbox", rpc_remove_pod, 0, NULL },
 	{ "PodSandboxStatus", rpc_pod_status, RPC_QUIET, NULL },
 	{ "ListPodSandbox", rpc_list_pods, RPC_QUIET, NULL },
-	{ "StreamPodSandboxes", NULL, 0, LATER },
+	{ "StreamPodSandboxes", rpc_stream_pods, RPC_QUIET | RPC_STREAM, NULL },
 	{ "CreateContainer", rpc_create_container, RPC_STEPS, NULL },
 	{ "StartContainer", rpc_start_container, RPC_STEPS, NULL },
 	{ "StopContainer", rpc_stop_container, RPC_STEPS, NULL },
 	{ "RemoveContainer", rpc_remove_container, 0, NULL },
 	{ "ListContainers", rpc_list_containers, RPC_QUIET, NULL },
-	{ "StreamContainers", NULL, 0, LATER },
+	{ "StreamContainers", rpc_stream_containers, RPC_QUIET | RPC_STREAM, NULL },
 	{ "ContainerStatus", rpc_container_status, RPC_QUIET, NULL },
 	{ "UpdateContainerResources", rpc_update_container, RPC_STEPS, NULL },
 	{ "ReopenContainerLog", rpc_reopen_log, 0, NULL },
@@ -27,27 +26,27 @@ const struct rpc_row rpc_runtime_rows[] = {
 	{ "PortForward", rpc_port_forward, 0, NULL },
 	{ "ContainerStats", rpc_container_stats, RPC_QUIET, NULL },
 	{ "ListContainerStats", rpc_list_container_stats, RPC_QUIET, NULL },
-	{ "StreamContainerStats", NULL, 0, LATER },
-	{ "PodSandboxStats", NULL, 0, LATER },
-	{ "ListPodSandboxStats", NULL, 0, LATER },
-	{ "StreamPodSandboxStats", NULL, 0, LATER },
+	{ "StreamContainerStats", rpc_stream_container_stats, RPC_QUIET | RPC_STREAM, NULL },
+	{ "PodSandboxStats", rpc_pod_stats, RPC_QUIET, NULL },
+	{ "ListPodSandboxStats", rpc_list_pod_stats, RPC_QUIET, NULL },
+	{ "StreamPodSandboxStats", rpc_stream_pod_stats, RPC_QUIET | RPC_STREAM, NULL },
 	{ "UpdateRuntimeConfig", rpc_update_runtime_config, 0, NULL },
 	{ "Status", rpc_status, RPC_QUIET, NULL },
 	{ "CheckpointContainer", NULL, 0, CHECKPOINT },
 	{ "CheckpointPod", NULL, 0, CHECKPOINT },
 	{ "RestorePod", NULL, 0, CHECKPOINT },
-	{ "GetContainerEvents", NULL, 0, LATER },
-	{ "ListMetricDescriptors", NULL, 0, LATER },
-	{ "ListPodSandboxMetrics", NULL, 0, LATER },
-	{ "StreamPodSandboxMetrics", NULL, 0, LATER },
+	{ "GetContainerEvents", rpc_events, RPC_STREAM, NULL },
+	{ "ListMetricDescriptors", rpc_list_metric_descriptors, RPC_QUIET, NULL },
+	{ "ListPodSandboxMetrics", rpc_list_pod_metrics, RPC_QUIET | RPC_STREAM, NULL },
+	{ "StreamPodSandboxMetrics", rpc_stream_pod_metrics, RPC_QUIET | RPC_STREAM, NULL },
 	{ "RuntimeConfig", rpc_runtime_config, RPC_QUIET, NULL },
-	{ "UpdatePodSandboxResources", NULL, 0, LATER },
+	{ "UpdatePodSandboxResources", rpc_update_pod, 0, NULL },
 };
 const size_t rpc_runtime_n = ARRAY_LEN(rpc_runtime_rows);
 
 const struct rpc_row rpc_image_rows[] = {
 	{ "ListImages", rpc_list_images, RPC_QUIET, NULL },
-	{ "StreamImages", NULL, 0, LATER },
+	{ "StreamImages", rpc_stream_images, RPC_QUIET | RPC_STREAM, NULL },
 	{ "ImageStatus", rpc_image_status, RPC_QUIET, NULL },
 	{ "PullImage", rpc_pull_image, 0, NULL },
 	{ "RemoveImage", rpc_remove_image, 0, NULL },

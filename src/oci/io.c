@@ -78,9 +78,9 @@ struct err *oci_preserve_fds(struct oci_call *c, unsigned *ret)
 	if (more < 0 || (uint64_t)more + n > OCI_PRESERVE_MAX)
 		return err_new(ERR_INVALID, "--preserve-fds: from 0 to %d", OCI_PRESERVE_MAX);
 	n += (uint64_t)more;
-	/* One that is not open would soon be one of ours. */
+	/* One that is not open, or is ours: all of those are close-on-exec. */
 	for (unsigned i = 0; i < n; i++)
-		if (fcntl(3 + (int)i, F_GETFD) < 0)
+		if (fcntl(3 + (int)i, F_GETFD) != 0)
 			return err_new(ERR_INVALID, "--preserve-fds: descriptor %u is not open", 3 + i);
 	*ret = (unsigned)n;
 	return NULL;

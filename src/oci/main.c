@@ -5,6 +5,7 @@
 #include "oci/role.h"
 #include "oci/verb.h"
 #include "spec/json.h"
+#include "sys/spawn.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -62,23 +63,25 @@ static const struct cli_option update_options[] = {
 };
 
 #define VERB(name, help, usage, options, min, max, flags) \
-	{ { #name, help, usage, options, NULL, min, max, flags }, oci_##name }
+	{ { #name, help, usage, options, NULL, min, max, flags }, oci_##name, false }
+#define ENTERS(name, help, usage, options, min, max, flags) \
+	{ { #name, help, usage, options, NULL, min, max, flags }, oci_##name, true }
 
 const struct oci_verb oci_verbs[] = {
-	VERB(create, "make a container", "ID", create_options, 1, 1, 0),
+	ENTERS(create, "make a container", "ID", create_options, 1, 1, 0),
 	VERB(start, "run its program", "ID", NULL, 1, 1, 0),
-	VERB(run, "create and start", "ID", run_options, 1, 1, 0),
+	ENTERS(run, "create and start", "ID", run_options, 1, 1, 0),
 	VERB(state, "print its state", "ID", NULL, 1, 1, 0),
 	VERB(list, "list containers", "", list_options, 0, 0, 0),
 	VERB(kill, "send a signal (TERM)", "ID [SIGNAL]", kill_options, 1, 2, 0),
 	VERB(delete, "remove what is left of it", "ID", delete_options, 1, 1, 0),
-	VERB(exec, "run a further program in it", "ID [COMMAND...]", exec_options, 1, -1, CLI_REST_IS_COMMAND),
+	ENTERS(exec, "run a further program in it", "ID [COMMAND...]", exec_options, 1, -1, CLI_REST_IS_COMMAND),
 	VERB(ps, "list its processes", "ID", ps_options, 1, -1, CLI_REST_IS_COMMAND),
 	VERB(pause, "suspend its processes", "ID", NULL, 1, 1, 0),
 	VERB(resume, "let them go on", "ID", NULL, 1, 1, 0),
 	VERB(update, "change its limits", "ID", update_options, 1, 1, 0),
 	VERB(features, "print what this runtime can do", "", NULL, 0, 0, 0),
-	{ { 0 }, NULL },
+	{ { 0 }, NULL, false },
 };
 
 /* Options that stand before the verb; runc's, so those that mean nothing here are taken too. */
@@ -258,6 +261,8 @@ int oci_main(int argc, char **argv)
 
 	if (!e && !v)
 		e = err_new(ERR_UNIMPLEMENTED, "the OCI runtime has no verb %s", argv[at]);
+	if (!e && v->enters)
+		e = spawn_protect_self(argv);
 	if (!e)
 		e = run(&c, v, argc - at - 1, argv + at + 1);
 	if (err_is(e, ERR_CANCELLED) && cli_flag(&c.cli, "help")) {

@@ -19,6 +19,7 @@ struct oci_call {
 struct oci_verb {
 	struct cli_verb verb;          /* its `run` is not used */
 	struct err *(*run)(struct oci_call *c);
+	bool enters;                   /* what it makes runs in a container: from a copy of the binary (CVE-2019-5736) */
 };
 
 /* Ends with a name of NULL. */

@@ -231,6 +231,18 @@ struct err *pod_forward_socket(int conn, int family, int *ret_fd)
 	return NULL;
 }
 
+struct err *pod_netlink(const char *dir, int *ret_fd)
+{
+	_close_ int conn = -1;
+	struct message m;
+
+	message_init(&m, MONITOR_NETLINK, 1);
+	TRY(conn_request(dir, CONN_QUICK_NS, &m, &conn));
+	*ret_fd = message_take_fd(&m, 0);
+	message_close_fds(&m);
+	return *ret_fd < 0 ? err_new(ERR_INTERNAL, "the pod's monitor sent no socket") : NULL;
+}
+
 static void add_state(const struct message *m, struct pod_state **states, size_t *n)
 {
 	*states = base_realloc(*states, *n + 1, sizeof(**states));

@@ -94,6 +94,10 @@ struct err *pod_forward_start(const char *dir, int *ret_conn) _must_check_;
 /* On a FORWARD connection: a TCP socket in the pod's network namespace. */
 struct err *pod_forward_socket(int conn, int family, int *ret_fd) _must_check_;
 
+/* A NETLINK_ROUTE socket of the pod's network namespace (sys/netlink.h). ERR_PRECONDITION: it has none of its own;
+ * ERR_UNIMPLEMENTED: a monitor from before this message. */
+struct err *pod_netlink(const char *dir, int *ret_fd) _must_check_;
+
 struct pod_state {
 	char id[65];
 	enum monitor_state state;

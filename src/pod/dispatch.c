@@ -48,6 +48,7 @@ static const struct {
 	[MONITOR_FORGET] = { mon_container_forget, ROLE_OPEN },
 	[MONITOR_SUBSCRIBE] = { subscribe, ROLE_OPEN },
 	[MONITOR_STOP_POD] = { mon_pod_stop_request, ROLE_OPEN },
+	[MONITOR_NETLINK] = { mon_pod_netlink, ROLE_OPEN },
 };
 
 static struct err *check_request(const struct monitor *m, const struct request *r)

@@ -6,6 +6,7 @@
 #include "pod/namespaces.h"
 #include "pod/process.h"
 #include "sys/namespace.h"
+#include "sys/netlink.h"
 #include "sys/pidfd.h"
 
 #include <errno.h>
@@ -181,18 +182,15 @@ static struct err *make_socket(int family, int *ret_fd)
 	return NULL;
 }
 
-struct err *mon_pod_socket(struct monitor *m, struct request *r)
+/* With *family* AF_NETLINK: its control socket, else one for TCP. */
+static struct err *socket_in_pod(struct monitor *m, struct request *r, int family)
 {
-	uint64_t family = message_u64(r->in, MONITOR_TAG_FAMILY);
-	int fd = -1;
-
-	if (family != AF_INET && family != AF_INET6)
-		return err_new(ERR_INVALID, "address family %llu", (unsigned long long)family);
 	bool own = m->new_ns & MONITOR_NEW_NET;
+	int fd = -1;
 
 	if (own)
 		TRY_WRAP(namespace_join(MONITOR_FD_NS + 1, CLONE_NEWNET), "the pod's network namespace");
-	struct err *e = make_socket((int)family, &fd);
+	struct err *e = family == AF_NETLINK ? netlink_open(&fd) : make_socket(family, &fd);
 
 	/* In the wrong namespace, containers on the node's network would be made in the pod's: rather end. */
 	if (own && namespace_join(MONITOR_FD_OWN_NET, CLONE_NEWNET))
@@ -202,4 +200,20 @@ struct err *mon_pod_socket(struct monitor *m, struct request *r)
 	message_add_fd(&m->out, fd);
 	r->close_fd = fd;
 	return NULL;
+}
+
+struct err *mon_pod_socket(struct monitor *m, struct request *r)
+{
+	uint64_t family = message_u64(r->in, MONITOR_TAG_FAMILY);
+
+	if (family != AF_INET && family != AF_INET6)
+		return err_new(ERR_INVALID, "address family %llu", (unsigned long long)family);
+	return socket_in_pod(m, r, (int)family);
+}
+
+struct err *mon_pod_netlink(struct monitor *m, struct request *r)
+{
+	if (!m->started || m->stopping || !(m->new_ns & MONITOR_NEW_NET))
+		return err_new(ERR_PRECONDITION, "the pod is not running, or has no network of its own");
+	return socket_in_pod(m, r, AF_NETLINK);
 }

@@ -43,6 +43,7 @@ enum monitor_type {
 	MONITOR_FORGET,      /* ID: an ended container's slot is given back */
 	MONITOR_SUBSCRIBE,   /* → EXITED events of containers from now on, on this connection */
 	MONITOR_STOP_POD,    /* kills what is left, drops the namespaces, answers, ends */
+	MONITOR_NETLINK,     /* → fd0: NETLINK_ROUTE socket made in the pod's network namespace, for its counters */
 };
 
 enum monitor_tag {

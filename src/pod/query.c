@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define CGROUP_PROCS_MAX KIB(256)
+#define PROCS_TEXT_MAX KIB(256)
 
 struct err *mon_container_find(struct monitor *m, const struct message *in, struct container **ret)
 {
@@ -63,7 +63,7 @@ static struct err *signal_cgroup(const struct container *c, int signal)
 	_buf_ struct buf procs = BUF_INIT;
 	_free_ char *path = base_printf(CGROUP_ROOT "%s/cgroup.procs", c->cgroup);
 
-	TRY(file_read_virtual(AT_FDCWD, path, CGROUP_PROCS_MAX, &procs));
+	TRY(file_read_virtual(AT_FDCWD, path, PROCS_TEXT_MAX, &procs));
 	for (char *line = procs.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
 		uint64_t pid;
 

@@ -210,6 +210,7 @@ void mon_pod_check_stopped(struct monitor *m);
 void mon_pod_put_namespaces(const struct monitor *m, struct message *reply);
 struct err *mon_pod_forward(struct monitor *m, struct request *r) _must_check_;
 struct err *mon_pod_socket(struct monitor *m, struct request *r) _must_check_;
+struct err *mon_pod_netlink(struct monitor *m, struct request *r) _must_check_;
 
 /* ---- container.c ------------------------------------------------------------------------------ */
 struct err *mon_container_create(struct monitor *m, struct request *r) _must_check_;

@@ -263,6 +263,8 @@ static void pod_unref(struct pods *t, struct pod *p)
 		runtime__v1__run_pod_sandbox_request__free_unpacked(p->request, NULL);
 	if (p->resources)
 		runtime__v1__linux_container_resources__free_unpacked(p->resources, NULL);
+	if (p->overhead)
+		runtime__v1__linux_container_resources__free_unpacked(p->overhead, NULL);
 	free(p->dir);
 	free(p->netns_path);
 	free(p->cgroup_parent);
@@ -335,10 +337,12 @@ void pods_end(struct pods *t, struct object *o)
 	pods_unlock(t);
 }
 
-void pods_drop(struct pods *t, struct pod *p)
+bool pods_drop(struct pods *t, struct pod *p)
 {
 	pods_lock(t);
-	if (p->o.listed) {
+	bool was = p->o.listed;
+
+	if (was) {
 		p->o.listed = false;
 		list_remove(&p->o.link);
 		t->n_pods--;
@@ -346,12 +350,15 @@ void pods_drop(struct pods *t, struct pod *p)
 		pod_unref(t, p);
 	}
 	pods_unlock(t);
+	return was;
 }
 
-void pods_drop_container(struct pods *t, struct container *c)
+bool pods_drop_container(struct pods *t, struct container *c)
 {
 	pods_lock(t);
-	if (c->o.listed) {
+	bool was = c->o.listed;
+
+	if (was) {
 		c->o.listed = false;
 		list_remove(&c->o.link);
 		t->n_containers--;
@@ -359,4 +366,5 @@ void pods_drop_container(struct pods *t, struct container *c)
 		container_unref(t, c);
 	}
 	pods_unlock(t);
+	return was;
 }

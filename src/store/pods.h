@@ -23,6 +23,12 @@
 enum pod_phase { POD_MAKING, POD_READY, POD_STOPPED };
 enum container_state { CONTAINER_MAKING, CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED };
 
+/* Processor time when it was last asked for, and the rate until then. */
+struct cpu_sample {
+	int64_t taken_ns;           /* wall clock, 0: never */
+	uint64_t usage, rate;       /* ns; ns a second */
+};
+
 /* What pods and containers have in common. */
 struct object {
 	struct list link;           /* (lock) */
@@ -32,6 +38,7 @@ struct object {
 	bool busy;                  /* (lock) an operation is changing it */
 	bool listed;                /* (lock) in the table */
 	char *steps;                /* (lock) what was done to it and how long it took: cri/steps.h; NULL: nothing yet */
+	struct cpu_sample cpu;      /* (lock) */
 };
 
 struct pod {
@@ -47,8 +54,8 @@ struct pod {
 	char *ns_user, *ns_net, *ns_ipc, *ns_uts, *ns_pid;  /* (busy) paths to join, NULL: the node's */
 	pid_t monitor;                                  /* (busy) */
 	int events;                                     /* subscription to the monitor; I/O thread only */
-	Runtime__V1__LinuxContainerResources *resources; /* (lock) after UpdatePodSandboxResources */
 	char *selinux_level;                            /* (lock) set once; NULL: SELinux is off */
+	Runtime__V1__LinuxContainerResources *resources, *overhead; /* (lock) after UpdatePodSandboxResources */
 };
 
 struct container {
@@ -66,6 +73,7 @@ struct container {
 	enum container_state state;                     /* (lock) */
 	pid_t pid;                                      /* (lock) */
 	int64_t started_ns, finished_ns;                /* (lock) */
+	bool starting;                                  /* (serve's events_lock) its STARTED is still to be told */
 	int exit_code;                                  /* (lock) */
 	int end_signal;                                 /* (lock) 0: it exited */
 	pid_t last_pid;                                 /* (lock) of its init, once it has ended: the kernel log names it */
@@ -118,8 +126,8 @@ struct err *pods_begin(struct pods *t, struct object *o, int64_t deadline_ns) _m
 void pods_end(struct pods *t, struct object *o);
 
 /* Out of the table (its memory goes with the last reference). */
-void pods_drop(struct pods *t, struct pod *p);
-void pods_drop_container(struct pods *t, struct container *c);
+bool pods_drop(struct pods *t, struct pod *p);      /* true: it was in it until now */
+bool pods_drop_container(struct pods *t, struct container *c);
 
 #define pods_each(it, t)                                                               \
 	for (struct pod *it = container_of((t)->all.next, struct pod, o.link);         \

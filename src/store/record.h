@@ -22,6 +22,7 @@ enum record_tag {
 	RECORD_CGROUP = 8,      /* path below /sys/fs/cgroup */
 	RECORD_STEPS = 9,       /* what was done, and how long it took: lines of cri/steps.h */
 	RECORD_SELINUX = 16,    /* pod: its SELinux level */
+	RECORD_OVERHEAD = 20,   /* pod: LinuxContainerResources of its overhead after the last update, packed */
 };
 
 void record_begin(struct buf *b);

@@ -255,3 +255,17 @@ struct err *spawn_self_fd(int *ret_fd)
 	pthread_mutex_unlock(&lock);
 	return e;
 }
+
+struct err *spawn_protect_self(char *const *argv)
+{
+	struct stat now, safe;
+	int fd;
+
+	TRY(spawn_self_fd(&fd));
+	if (stat("/proc/self/exe", &now) < 0 || fstat(fd, &safe) < 0)
+		return err_errno(errno, "stat our own binary");
+	if (now.st_dev == safe.st_dev && now.st_ino == safe.st_ino)
+		return NULL;
+	syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+	return err_errno(errno, "execute a copy of our own binary");
+}

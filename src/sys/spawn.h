@@ -42,4 +42,8 @@ void spawn_describe(int status, char ret_text[64]);
  * borrowed. */
 struct err *spawn_self_fd(int *ret_fd) _must_check_;
 
+/* For a role that people start by its path and that then becomes part of a container: executes *argv* anew from that
+ * descriptor, unless this process runs from it already (rule R3). Returns only then, or with an error. */
+struct err *spawn_protect_self(char *const *argv) _must_check_;
+
 #endif

@@ -35,6 +35,8 @@ const void *grpc_call_body(const struct grpc_call *c, size_t *ret_len);
 int64_t grpc_call_deadline(const struct grpc_call *c);          /* monotonic ns, CLOCK_NEVER if none */
 bool grpc_call_cancelled(const struct grpc_call *c);            /* the caller reset or went away */
 int grpc_call_cancel_fd(struct grpc_call *c);                   /* readable once cancelled; for poll */
+/* Sends the reply's headers before there is a message: a stream that may stay silent says that it is there. */
+void grpc_call_begin(struct grpc_call *c);
 /* One reply message (copied). Unary calls send one, streaming ones any number; blocks while the peer's
  * window is full and too much waits; ERR_CANCELLED when the caller is gone. */
 struct err *grpc_call_send(struct grpc_call *c, const void *p, size_t len) _must_check_;

@@ -140,6 +140,19 @@ struct err *grpc_call_send(struct grpc_call *c, const void *p, size_t len)
 	return NULL;
 }
 
+void grpc_call_begin(struct grpc_call *c)
+{
+	struct grpc_server *s = c->server;
+	bool wake = false;
+
+	pthread_mutex_lock(&s->lock);
+	if (c->connection)
+		wake = touch(c);
+	pthread_mutex_unlock(&s->lock);
+	if (wake)
+		grpc_server_wake(s);
+}
+
 void grpc_call_finish(struct grpc_call *c, enum grpc_code code, const char *message)
 {
 	struct grpc_server *s = c->server;

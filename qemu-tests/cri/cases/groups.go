@@ -21,6 +21,8 @@ func Groups() []suite.Group {
 		{Name: "userns", Cases: usernsCases},
 		{Name: "resources", Cases: resourceCases},
 		{Name: "cdi", Cases: cdiCases},
+		{Name: "stats", Cases: statsCases},
+		{Name: "events", Cases: eventCases},
 		{Name: "logs", Cases: logCases},
 		{Name: "streaming", Cases: streamingCases},
 		{Name: "portforward", Cases: forwardCases},
