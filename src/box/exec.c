@@ -6,6 +6,7 @@
 #include "box/creds.h"
 #include "box/run.h"
 #include "box/setup.h"
+#include "box/unit.h"
 #include "box/userns.h"
 #include "spec/extension.h"
 #include "spec/json.h"
@@ -118,10 +119,19 @@ static struct err *open_inner_cgroup(const struct exec *e, int *ret_fd)
 	return path_open_beneath(e->cgroup_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd);
 }
 
+/* systemd mounts cgroup2 with nsdelegate: from inside the cgroup namespace a process that is outside of its root cannot
+ * be put below it (ENOENT, kernel: cgroup_attach_permissions). There the child joins that namespace, where it is. */
+static int late_namespaces(const struct exec *e)
+{
+	return unit_of(e->x->cgroup) ? (int)e->namespaces & CLONE_NEWCGROUP : 0;
+}
+
 static struct err *become(struct exec *e, struct run *r)
 {
 	_close_ int root = -1;
 
+	if (late_namespaces(e))
+		TRY_WRAP(namespace_join(e->x->target_pidfd, CLONE_NEWCGROUP), "join the container's cgroup namespace");
 	if (e->namespaces & CLONE_NEWUSER)
 		TRY_WRAP(creds_become_root(), "user namespace");
 	if (e->process.terminal) {
@@ -158,7 +168,7 @@ static struct err *start(struct exec *e, pid_t *ret_pid, int *ret_pidfd)
 	_close_ int inner = -1;
 	int errnum;
 
-	TRY_WRAP(namespace_join(e->x->target_pidfd, e->namespaces), "join the container's namespaces");
+	TRY_WRAP(namespace_join(e->x->target_pidfd, e->namespaces & ~late_namespaces(e)), "join the container's namespaces");
 	struct err *err = clone_start(&c, ret_pid, ret_pidfd, &errnum);
 
 	if (err && errnum == EBUSY) {
