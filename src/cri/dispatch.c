@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cri/failures.h"
 #include "cri/pack.h"
+#include "cri/telemetry.h"
 #include "cri/steps.h"
 
 #include <string.h>
@@ -267,6 +268,7 @@ static void run(struct rpc *r, const ProtobufCMethodDescriptor *method)
 		steps_keep(r);
 	leave_flight(r);
 	log_call(r, e);
+	telemetry_call(r->serve->telemetry, r->row, e ? code_of(e) : GRPC_OK, clock_mono_ns() - r->started_ns);
 	if (e)
 		note_failure(r, e);
 	put_holds(r);

@@ -2,6 +2,7 @@
 #include "cri/serve.h"
 
 #include "cri/steps.h"
+#include "cri/telemetry.h"
 #include "image/registries.h"
 
 #include <string.h>
@@ -234,7 +235,10 @@ struct err *rpc_pull_image(struct rpc *r, const void *request, void *reply)
 		return err_new(ERR_PRECONDITION, "\"%.200s\" names no registry, %s lets more than one be searched, and its "
 						 "short-name-mode is \"enforcing\": write the registry, or an alias",
 			       in->image->image, r->serve->config.registries_conf);
-	TRY(pull_first(r, &names, &q, id));
+	struct err *e = pull_first(r, &names, &q, id);
+
+	telemetry_pulled(r->serve->telemetry, steps.bytes);
+	TRY(e);
 	steps_pulled(r, id, &steps);
 	out->image_ref = arena_strdup(&r->arena, id);
 	return NULL;

@@ -6,6 +6,7 @@
 #include "cri/cgroups.h"
 #include "cri/events.h"
 #include "cri/reload.h"
+#include "cri/telemetry.h"
 #include "cri/failures.h"
 #include "cri/security.h"
 #include "cri/steps.h"
@@ -155,7 +156,7 @@ static void open_network(struct serve *s)
 }
 
 /* A socket that a former serve left is replaced; one that somebody listens on is an error. */
-static struct err *listen_socket(const char *listen_url, int *ret_fd)
+struct err *serve_listen(const char *listen_url, int *ret_fd)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const char *path = str_starts(listen_url, "unix://") ? listen_url + strlen("unix://") : listen_url;
@@ -211,6 +212,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	pthread_mutex_init(&s->flight_lock, NULL);
 	pthread_mutex_init(&s->events_lock, NULL);
 	feed_init(&s->feed);
+	s->telemetry = telemetry_new();
 	list_init(&s->flight);
 	TRY(events_init(s));
 	TRY(cgroups_open(s));
@@ -220,7 +222,8 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	TRY_WRAP(serve_recover(s), "recovery");
 	serve_sweep_images(s);
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
-	TRY(listen_socket(s->config.listen, &listen_fd));
+	TRY(telemetry_start(s, s->config.metrics_listen));
+	TRY(serve_listen(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);
 	reload_notify("READY=1");
 	return events_run(s, TAKE_FD(listen_fd));

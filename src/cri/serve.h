@@ -40,6 +40,7 @@ struct serve {
 	struct selinux_policy selinux_policy;   /* where selinux */
 	struct feed feed;                       /* container_events.h */
 	pthread_mutex_t events_lock;            /* before the tables' */
+	struct telemetry *telemetry;
 	pthread_mutex_t flight_lock;
 	struct list flight;                     /* struct rpc.link */
 	struct failures *failures;              /* the last calls that failed (cri/failures.h) */
@@ -49,6 +50,9 @@ struct serve {
 int serve_main(int argc, char **argv);
 
 /* ---- the steps that handlers, recovery and undo share ---------------------------------------- */
+
+/* A listening unix socket at unix:///PATH, mode 0600; what a serve that is gone left there is removed. */
+struct err *serve_listen(const char *listen_url, int *ret_fd) _must_check_;
 
 /* Watches the pod's monitor (pod->events) on the I/O thread. */
 struct err *serve_watch_pod(struct serve *s, struct pod *p) _must_check_;
