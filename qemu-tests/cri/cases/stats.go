@@ -33,6 +33,7 @@ var statsCases = []suite.Case{
 	{Name: "metrics-network", Run: statsMetricsNetwork},
 	{Name: "pod-resources", Run: statsPodResources, CrispOnly: "where they are shown is ours"},
 	{Name: "resources-told-whole", Run: statsResourcesWhole},
+	{Name: "of-serve-itself", Run: statsOfServe, CrispOnly: "of crisp"},
 }
 
 func podStats(t *suite.T, p *suite.Pod) *runtimeapi.LinuxPodSandboxStats {
@@ -189,7 +190,7 @@ func statsWorkingSet(t *suite.T) {
 
 func statsWritable(t *suite.T) {
 	c := t.RunPod().Run()
-	c.Exec("fill", "/data", "5")
+	c.Exec("fill", "/tmp/filled", "5")
 	s := statsOf(t, c).GetWritableLayer()
 	if s.GetUsedBytes().GetValue() < 5<<20 || s.GetUsedBytes().GetValue() > 6<<20 {
 		t.Errorf("5 MiB were written, %d bytes are told", s.GetUsedBytes().GetValue())
@@ -382,7 +383,7 @@ func statsMetrics(t *suite.T) {
 	p := t.RunPod(suite.CNI)
 	c := p.Run(suite.Resources(&runtimeapi.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 60000, CpuShares: 1024,
 		MemoryLimitInBytes: 96 << 20, MemorySwapLimitInBytes: 96 << 20}))
-	c.Exec("fill", "/data", "2")
+	c.Exec("fill", "/tmp/filled", "2")
 	m := podMetrics(t, p)
 	seen := map[string]*runtimeapi.Metric{}
 	all := m.Metrics
@@ -497,4 +498,63 @@ func statsResourcesWhole(t *suite.T) {
 // netDial tries a TCP connection: refused is fine.
 func netDial(ip string, port int, limit time.Duration) (io.Closer, error) {
 	return net.DialTimeout("tcp", net.JoinHostPort(ip, fmt.Sprint(port)), limit)
+}
+
+const ownMetrics = "/run/crisp/metrics.sock"
+
+// scrape sends bytes as they are and gives the whole answer.
+func scrape(t *suite.T, request string) string {
+	conn, err := net.Dial("unix", ownMetrics)
+	t.Must(err, "metrics socket")
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_, err = io.WriteString(conn, request)
+	t.Must(err, "request")
+	answer, err := io.ReadAll(conn)
+	if len(answer) == 0 {
+		t.Must(err, "answer")
+	}
+	return string(answer)
+}
+
+// serve's own metrics count calls, and bad requests are refused in words of HTTP.
+func statsOfServe(t *suite.T) {
+	if _, err := os.Stat(ownMetrics); err != nil {
+		t.Skipf("metrics_listen is not configured: %v", err)
+	}
+	const get = "GET /metrics HTTP/1.1\r\nHost: crisp\r\n\r\n"
+	value := func(text, name string) (v float64) {
+		for _, line := range strings.Split(text, "\n") {
+			if rest, ok := strings.CutPrefix(line, name+" "); ok {
+				fmt.Sscan(rest, &v)
+			}
+		}
+		return v
+	}
+	const calls = `crisp_rpc_total{method="PodSandboxStats",code="NotFound"}`
+	before := value(scrape(t, get), calls)
+	p := t.RunPod()
+	t.CRI.PodSandboxStats(t.Ctx, &runtimeapi.PodSandboxStatsRequest{PodSandboxId: "no-such"})
+	text := scrape(t, get)
+	if !strings.HasPrefix(text, "HTTP/1.1 200 ") || !strings.Contains(text, "\r\nContent-Type: text/plain; version=0.0.4") {
+		t.Errorf("the answer begins %.200q", text)
+	}
+	suite.Equal(t, calls, value(text, calls), before+1)
+	run := value(text, `crisp_rpc_duration_seconds_count{method="RunPodSandbox"}`)
+	if inf := value(text, `crisp_rpc_duration_seconds_bucket{method="RunPodSandbox",le="+Inf"}`); run == 0 || inf != run {
+		t.Errorf("RunPodSandbox: count %v, +Inf %v", run, inf)
+	}
+	if n := value(text, `crisp_pods{state="ready"}`); int(n) != len(t.Pods(&runtimeapi.PodSandboxFilter{
+		State: &runtimeapi.PodSandboxStateValue{State: runtimeapi.PodSandboxState_SANDBOX_READY}})) {
+		t.Errorf("%v ready pods; one is %s", n, p.ID)
+	}
+	if rss := value(text, "process_resident_memory_bytes"); rss < 100<<10 || rss > 64<<20 {
+		t.Errorf("memory of serve: %v", rss)
+	}
+	for request, want := range map[string]string{"POST /metrics HTTP/1.1\r\n\r\n": " 405 ", "GET / HTTP/1.1\r\n\r\n": " 404 ",
+		"GET /metrics\r\n\r\n": " 40", "GET " + strings.Repeat("a", 9000): " 431 "} {
+		if got := scrape(t, request); !strings.HasPrefix(got, "HTTP/1.1"+want) {
+			t.Errorf("%.30q is answered %.60q", request, got)
+		}
+	}
 }
