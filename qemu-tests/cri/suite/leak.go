@@ -92,7 +92,14 @@ func (s *Snapshot) processes(own int) {
 
 // volatile: what comes and goes without anybody leaking.
 func volatile(thing string) bool {
-	for _, word := range []string{"/last_reserved_ip.", "/run/cni/networks/pods/lock", "/run/crisp/failures"} {
+	// the directories that other runtimes make for themselves
+	for _, end := range []string{"/run/crisp/runtime", "/runtime/crun", "/runtime/runc"} {
+		if strings.HasSuffix(thing, end) {
+			return true
+		}
+	}
+	for _, word := range []string{"/last_reserved_ip.", "/run/cni/networks/pods/lock", "/run/crisp/failures",
+		"/run/crisp/runtime/crun/.cache"} {
 		if strings.Contains(thing, word) {
 			return true
 		}
