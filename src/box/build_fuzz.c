@@ -35,7 +35,8 @@ static struct err *build(const Runtime__V1__PodSandboxConfig *pod,
 		.ns_net = flags & 2 ? "/ns/n" : NULL, .ns_ipc = flags & 2 ? "/ns/i" : NULL,
 		.ns_uts = flags & 2 ? "/ns/u" : NULL, .ns_pid = flags & 4 ? "/ns/p" : NULL,
 		.ns_user = flags & 8 ? "/ns/user" : NULL, .seccomp_profile = flags & 16 ? "{\"defaultAction\":\"SCMP_ACT_LOG\"}" : NULL,
-		.selinux = flags & 32, .apparmor = flags & 64, .shm_dir = flags & 128 ? "/shm" : NULL,
+		.selinux_process = flags & 32 ? "u:r:t:s0" : NULL, .selinux_mount = flags & 32 ? "u:o:t:s0" : NULL,
+		.apparmor = flags & 64 ? "p" : NULL, .shm_dir = flags & 128 ? "/shm" : NULL,
 		.devices = devices, .n_devices = flags & 1,
 	};
 

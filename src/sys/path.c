@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,14 +47,37 @@ struct err *path_open_beneath(int dirfd, const char *path, int flags, mode_t mod
 	return NULL;
 }
 
+/* As the kernel's own limit for one path (path_resolution(7) has 40; nobody needs more than a few here). */
+#define PATH_LINKS_MAX 16
+
 struct make {
 	int rootfd;
 	uint32_t uid, gid;   /* of what is made; 0: whoever makes it */
+	unsigned links;      /* that led to nothing and were followed */
 };
+
+static struct err *make_path(struct make *m, const char *path, bool dir, int *ret_fd);
+
+/* A symbolic link whose target is not there yet: the target is made, inside the root as everything here. */
+static struct err *make_target(struct make *m, int parent_fd, const char *parent, const char *name, bool dir)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(parent_fd, name, target, sizeof(target) - 1);
+	_close_ int fd = -1;
+
+	if (n <= 0)
+		return err_errno(n < 0 ? errno : ENOENT, "%s/%s", parent, name);
+	if (++m->links > PATH_LINKS_MAX)
+		return err_errno(ELOOP, "%s/%s", parent, name);
+	target[n] = '\0';
+	_free_ char *path = *target == '/' ? base_strdup(target) : base_printf("%s/%s", parent, target);
+
+	return make_path(m, path, dir, &fd);
+}
 
 /* Opens what of *prefix* exists; the rest is made component by component relative to descriptors,
  * each looked up again with the root policy, so that a link put in between cannot lead outside. */
-static struct err *make_component(const struct make *m, const char *prefix, const char *parent, const char *name,
+static struct err *make_component(struct make *m, const char *prefix, const char *parent, const char *name,
 				  bool dir, int *ret_fd)
 {
 	_close_ int parent_fd = -1, fd = -1;
@@ -70,21 +94,20 @@ static struct err *make_component(const struct make *m, const char *prefix, cons
 		return err_errno(errno, "make %s %s", dir ? "directory" : "file", prefix);
 	if (made && (m->uid || m->gid) && fchownat(parent_fd, name, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(errno, "owner of %s", prefix);
+	struct err *e = path_open_root(m->rootfd, prefix, O_PATH, ret_fd);
+
+	if (made || !err_is(e, ERR_NOT_FOUND))
+		return e;
+	err_free(e);
+	TRY(make_target(m, parent_fd, parent, name, dir));
 	return path_open_root(m->rootfd, prefix, O_PATH, ret_fd);
 }
 
-struct err *path_make_root(int rootfd, const char *path, bool dir, int *ret_fd)
+static struct err *make_path(struct make *m, const char *path, bool dir, int *ret_fd)
 {
-	return path_make_root_for(rootfd, path, dir, 0, 0, ret_fd);
-}
-
-struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t uid, uint32_t gid, int *ret_fd)
-{
-	const struct make m = { rootfd, uid, gid };
-
 	if (strlen(path) >= 4096)
 		return err_new(ERR_INVALID, "path of %zu bytes is too long", strlen(path));
-	struct err *e = path_open_root(rootfd, path, O_PATH, ret_fd);
+	struct err *e = path_open_root(m->rootfd, path, O_PATH, ret_fd);
 
 	if (!err_is(e, ERR_NOT_FOUND))
 		return e;
@@ -108,7 +131,7 @@ struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t 
 			close(fd);
 			fd = -1;
 		}
-		e = path_open_root(rootfd, prefix, O_PATH, &fd);
+		e = path_open_root(m->rootfd, prefix, O_PATH, &fd);
 		if (err_is(e, ERR_NOT_FOUND)) {
 			err_free(e);
 			_free_ char *parent = base_strndup(prefix, (size_t)(name - prefix));
@@ -118,7 +141,7 @@ struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t 
 				free(parent);
 				parent = base_strdup(".");
 			}
-			e = make_component(&m, prefix, parent, base, dir || !last, &fd);
+			e = make_component(m, prefix, parent, base, dir || !last, &fd);
 		}
 		if (e)
 			return e;
@@ -126,6 +149,18 @@ struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t 
 	}
 	*ret_fd = TAKE_FD(fd);
 	return NULL;
+}
+
+struct err *path_make_root_for(int rootfd, const char *path, bool dir, uint32_t uid, uint32_t gid, int *ret_fd)
+{
+	struct make m = { rootfd, uid, gid, 0 };
+
+	return make_path(&m, path, dir, ret_fd);
+}
+
+struct err *path_make_root(int rootfd, const char *path, bool dir, int *ret_fd)
+{
+	return path_make_root_for(rootfd, path, dir, 0, 0, ret_fd);
 }
 
 struct err *path_read_root(int rootfd, const char *path, size_t max, struct buf *ret_buf)

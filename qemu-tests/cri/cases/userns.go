@@ -323,7 +323,7 @@ func usernsMounts(t *suite.T) {
 	suite.Equal(t, "its cgroup", r.Cgroup, "0::/")
 	c := p.Run()
 	suite.Equal(t, "write to /proc/sys", c.Errors("overwrite", "/proc/sys/kernel/msgmax")["/proc/sys/kernel/msgmax"], "EROFS")
-	suite.Equal(t, "/proc/kcore is masked", c.ReadText("/proc/kcore"), "")
+	suite.Equal(t, "/proc/kcore is masked", c.Read("/proc/kcore")["/proc/kcore"].Text, "")
 	suite.Equal(t, "it sees its own processes only", len(suite.Decode[payload.Report](t, c.Exec("report")).Procs), 2)
 }
 
@@ -457,7 +457,8 @@ func usernsCaps(t *suite.T) {
 	wantCaps(t, "all", r, lastCap(), lastCap())
 	wantCaps(t, "by default", p.Report(), defaultCaps, defaultCaps)
 	wantCaps(t, "a user's", p.Report(runAs(1000, 1000)), 0, defaultCaps)
-	c := p.Run(caps([]string{"SYS_ADMIN", "SYS_TIME", "SYS_BOOT", "SYS_MODULE"}, nil), seccomp(runtimeapi.SecurityProfile_Unconfined, ""))
+	c := p.Run(caps([]string{"SYS_ADMIN", "SYS_TIME", "SYS_BOOT", "SYS_MODULE"}, nil), seccomp(runtimeapi.SecurityProfile_Unconfined, ""),
+		apparmor(runtimeapi.SecurityProfile_Unconfined, ""))
 	got := c.Errors("syscalls", "mount", "unshare-uts", "settimeofday", "init_module")
 	suite.Equal(t, "mount", got["mount"], "")
 	suite.Equal(t, "unshare", got["unshare-uts"], "")

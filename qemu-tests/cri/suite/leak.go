@@ -92,6 +92,9 @@ func (s *Snapshot) processes(own int) {
 
 // volatile: what comes and goes without anybody leaking.
 func volatile(thing string) bool {
+	if thing == "cgroup /crisp-pods" { // above the pods that came without a cgroup of the kubelet's
+		return true
+	}
 	// the directories that other runtimes make for themselves
 	for _, end := range []string{"/run/crisp/runtime", "/runtime/crun", "/runtime/runc"} {
 		if strings.HasSuffix(thing, end) {
