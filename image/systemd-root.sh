@@ -17,7 +17,7 @@ units="basic.target sysinit.target sockets.target timers.target paths.target sli
 
 main()
 {
-	local file inputs=("$0" "$root/image/systemd" "$root/systemd" "$sysroot.packages")
+	local file inputs=("$0" "$root/image/systemd" "$sysroot.packages")
 	apt_unpack "$kernel_suite" "$sysroot" systemd
 	stamp_is "$tree" "${inputs[@]}" && return 0
 	rm -rf "$tree"
@@ -29,8 +29,7 @@ main()
 	for file in $units; do
 		cp "$sysroot/usr/lib/systemd/system/$file" "$tree/usr/lib/systemd/system/"
 	done
-	# crisp's own unit, as a distribution installs it
-	cp "$root/systemd/crisp.service" "$tree/usr/lib/systemd/system/"
+	# crisp.service among it, as a distribution installs it
 	cp -r "$root/image/systemd/." "$tree/"
 	stamp_set "$tree" "${inputs[@]}"
 }
