@@ -49,6 +49,9 @@ struct err *documents_get_manifest(const struct documents_want *w, struct docume
 	d->manifest_text = (struct buf)BUF_INIT;
 	free(TAKE(type));
 	TRY(fetch_manifest(w->fetch, entry->d.digest, clock_mono_ns() + DOCUMENT_NS, &d->manifest_text, &type));
+	if (d->manifest_text.len != entry->d.size)
+		return err_new(ERR_CORRUPT, "manifest %s has %zu bytes, the index says %llu", entry->d.digest, d->manifest_text.len,
+			       (unsigned long long)entry->d.size);
 	TRY(check_digest(&d->manifest_text, entry->d.digest, d->manifest_digest));
 	TRY_WRAP(manifest_parse(&d->arena, d->manifest_text.data, d->manifest_text.len, type, &d->manifest), "manifest");
 	if (d->manifest.is_index)

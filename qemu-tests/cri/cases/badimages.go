@@ -203,7 +203,7 @@ var badLayers = []badLayer{
 		l := oci.NewLayer(oci.File("data/x", "x", 0o644))
 		l.DiffID = oci.Digest([]byte("something else"))
 		return l
-	}, words: "diff.?id|digest", mustFail: true},
+	}, words: "diff.?id|digest|configuration says", mustFail: true},
 	{name: "empty-layer", layer: func(*suite.T) oci.Layer { return oci.FromTar(oci.Tar()) }, inside: whole},
 	{name: "no-end-of-archive", layer: rawLayer(func() []byte {
 		b := oci.Tar(oci.File("data/x", "x", 0o644))

@@ -154,7 +154,7 @@ var tlsFaults = []fault{
 	}},
 	{name: "wrong-ca-but-skip-verify", ca: otherCA, setup: func(t *suite.T, f *faulty) {
 		trust(t, f.Addr, nil, t.HostsTOML(f.Addr, "https", false)+"  skip_verify = true\n")
-	}, crispOnly: "says whether certificates are always verified", words: "skip_verify|certificate|trust"},
+	}},
 	{name: "client-certificate", setup: clientCertificate},
 	{name: "client-certificate-missing", setup: clientCertificateMissing, words: "certificate|TLS|handshake|connection"},
 }
