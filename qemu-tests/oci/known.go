@@ -11,12 +11,20 @@ func inapplicable(name string) string {
 	return ""
 }
 
+// wantsError: tests that end with 0 and without a count when the runtime refuses the configuration, and with 1 when not.
+func wantsError(name string) bool {
+	return name == "process_capabilities_fail" || name == "process_rlimits_fail"
+}
+
 // Tests that may fail, and why.
 var known = map[string]string{
 	"delete":      "as with runc, a container that was created and never started may be deleted; containerd's shim needs that",
 	"hooks_stdin": "wants prestart's state to be created, where the specification says creating; and the number of a process that has ended",
 	"misc_props":  "its first bundle lacks the program that it runs",
 	"pidfile":     "its process may end before it is killed, which is then an error",
+
+	"process_rlimits": "Go's runtime raises the soft RLIMIT_NOFILE of the program that looks at it",
+	"start":           "the condition of its last part (a container without a process) is the reverse of its words",
 
 	"linux_mount_label":              "needs a kernel with SELinux",
 	"linux_process_apparmor_profile": "needs a profile of AppArmor that it does not bring",

@@ -249,7 +249,7 @@ func containerTwice(t *suite.T) {
 func containerRemoveRunning(t *suite.T) {
 	p := t.RunPod()
 	c := p.Run()
-	pids := node.CgroupProcs(p.Cgroup)
+	pids := payloads(p, "pause")
 	c.Remove()
 	for _, pid := range pids {
 		if node.Alive(pid) {
