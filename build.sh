@@ -19,6 +19,8 @@ root=$PWD
 toolchain=$root/build/go/toolchain
 log=$root/build/log
 fuzz_in_test=4
+# What the node's tests (qemu-tests/nodetest) have no counterpart of; all of them: qemu-tests/run.sh critests
+cri_in_test='^(apparmor|hardening|volumes|namespaces|userns|cdi|stats|events|websocket|registries|client)/'
 
 die()
 {
@@ -296,17 +298,18 @@ verb_test()
 	step "kubelet, CNI plugins and test programs" kubelet_end
 	image_root
 	# one boot for both: the suite first, the kubelet is started after it
-	step "systemd as PID 1" image/systemd-root.sh
-	suite "systemd: its cgroup driver" qemu-tests/run.sh --systemd --timeout 900 --name systemd \
-		--append "crisp.cases=^(systemd|reload|resources)/" critests
 	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
-	# another boot: the kernel runs with one of the two
+	suite "the appliance: CRI tests" qemu-tests/run.sh --timeout 1500 --name critests --append "crisp.cases=$cri_in_test" critests
+	# boots of their own: the kernel runs with one of the two
 	suite "the appliance: SELinux" qemu-tests/run.sh --timeout 900 --name selinux \
 		--append 'lsm=landlock,lockdown,yama,selinux,bpf enforcing=1 crisp.cases=^(selinux/|apparmor/asked)' critests
 	step "the OCI runtime validation suite" qemu-tests/oci/build.sh
 	suite "the appliance: OCI runtime validation" qemu-tests/run.sh --timeout 1200 --name oci --over build/go/oci/tree oci
 	suite "the appliance: containerd with crisp as its OCI runtime" qemu-tests/run.sh --timeout 1200 --name oci-containerd \
 		--runtime containerd --append 'crisp.handler=crisp crisp.cases=^(containers|process)/' critests
+	step "systemd as PID 1" image/systemd-root.sh
+	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 900 --name systemd \
+		--append 'crisp.cases=^systemd/' critests
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
