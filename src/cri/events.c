@@ -28,10 +28,30 @@ static struct err *watch(struct serve *s, int fd, void *about)
 	return NULL;
 }
 
+/* Blocked before there is any other thread: the kernel gives a signal to whichever lets it through, and the default
+ * action of SIGHUP ends the process. */
+static struct err *open_signals(struct serve *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
+		return err_new(ERR_INTERNAL, "block signals");
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signals < 0)
+		return err_errno(errno, "signalfd");
+	return watch(s, s->signals, &about_signal);
+}
+
 struct err *events_init(struct serve *s)
 {
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return s->epoll < 0 ? err_errno(errno, "epoll") : NULL;
+	if (s->epoll < 0)
+		return err_errno(errno, "epoll");
+	return open_signals(s);
 }
 
 /* The subscription holds a reference: an event may come after the pod has left the table. */
@@ -147,22 +167,6 @@ static void hear_monitor(struct serve *s, struct pod *p)
 	hear_exit(s, p, &x);
 }
 
-static struct err *open_signals(struct serve *s, int *ret_fd)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
-		return err_new(ERR_INTERNAL, "block signals");
-	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (*ret_fd < 0)
-		return err_errno(errno, "signalfd");
-	return watch(s, *ret_fd, &about_signal);
-}
-
 /* True when it is time to go. */
 static bool hear_signal(struct serve *s, int fd)
 {
@@ -178,10 +182,8 @@ static bool hear_signal(struct serve *s, int fd)
 
 struct err *events_run(struct serve *s, int listen_fd)
 {
-	_close_ int signals = -1;
 	struct epoll_event events[EVENTS_AT_ONCE];
 
-	TRY(open_signals(s, &signals));
 	TRY(grpc_server_new(listen_fd, rpc_dispatch, s, &s->grpc));
 	TRY(watch(s, grpc_server_fd(s->grpc), &about_grpc));
 	for (;;) {
@@ -195,7 +197,7 @@ struct err *events_run(struct serve *s, int listen_fd)
 			if (about == &about_grpc) {
 				TRY(grpc_server_run_once(s->grpc));
 			} else if (about == &about_signal) {
-				if (!hear_signal(s, signals))
+				if (!hear_signal(s, s->signals))
 					continue;
 				log_info("going away; pods stay");
 				feed_end(&s->feed);

@@ -4,7 +4,7 @@
 
 #include "cri/serve.h"
 
-/* Prepares the descriptor (before recovery, which adds monitors). */
+/* Prepares the descriptor (before recovery, which adds monitors) and blocks the signals (before any thread). */
 struct err *events_init(struct serve *s) _must_check_;
 /* Until SIGTERM or SIGINT. */
 struct err *events_run(struct serve *s, int listen_fd) _must_check_;

@@ -231,7 +231,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 
 int serve_main(int argc, char **argv)
 {
-	static struct serve s = { .pods_fd = -1, .containers_fd = -1, .epoll = -1 };
+	static struct serve s = { .pods_fd = -1, .containers_fd = -1, .epoll = -1, .signals = -1 };
 	struct serve_options o = { 0 };
 	int status = parse_options(argc, argv, &o);
 

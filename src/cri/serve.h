@@ -34,6 +34,7 @@ struct serve {
 	struct stream_link *stream;
 	struct cni cni;
 	struct grpc_server *grpc;
+	int signals;                            /* signalfd */
 	int epoll;                              /* the I/O thread's: gRPC, signals, monitors' events */
 	char *apparmor;                         /* RuntimeDefault's profile; NULL: AppArmor is off */
 	bool selinux;
