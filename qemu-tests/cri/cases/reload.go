@@ -25,6 +25,7 @@ func reload(t *suite.T, text, until string) string {
 	t.Must(os.WriteFile(path, []byte(text), 0o644), "drop-in")
 	t.Cleanup(func(t *suite.T) {
 		os.Remove(path)
+		os.Remove(filepath.Dir(path))
 		hangUp(t, "configuration reloaded")
 	})
 	return hangUp(t, until)
@@ -33,7 +34,11 @@ func reload(t *suite.T, text, until string) string {
 func hangUp(t *suite.T, until string) string {
 	before, err := os.ReadFile(serveLog)
 	t.Must(err, "serve's log")
-	t.Must(syscall.Kill(t.Serve(), syscall.SIGHUP), "SIGHUP")
+	pid := t.Serve()
+	if pid <= 1 {
+		t.Fatalf("serve does not run")
+	}
+	t.Must(syscall.Kill(pid, syscall.SIGHUP), "SIGHUP")
 	said := ""
 	if !t.Until(20*time.Second, func() bool {
 		text, _ := os.ReadFile(serveLog)
@@ -56,7 +61,8 @@ func reloadTakes(t *suite.T) {
 		t.Errorf("the container has no RELOADED=yes")
 	}
 	c := t.RunPod(suite.CNI).Run()
-	if limits := c.ReadText("/proc/1/limits"); !strings.Contains(strings.Join(strings.Fields(limits), " "), "Max open files 500 600") {
+	// Go's runtime raises its own soft limit to the hard one
+	if limits := c.ReadText("/proc/1/limits"); !strings.Contains(strings.Join(strings.Fields(limits), " "), "Max open files 600 600") {
 		t.Errorf("limits: %s", limits)
 	}
 	suite.Equal(t, "pids.max", inside(c, "pids.max")["pids.max"], "55")
