@@ -20,7 +20,7 @@ toolchain=$root/build/go/toolchain
 log=$root/build/log
 fuzz_in_test=4
 # What the node's tests (qemu-tests/nodetest) have no counterpart of; all of them: qemu-tests/run.sh critests
-cri_in_test='^(apparmor|hardening|volumes|namespaces|userns|cdi|stats|events|websocket|registries|client)/'
+cri_in_test='^((apparmor|hardening|volumes|namespaces|userns|cdi|stats|events|websocket|registries)/|client/(explain-[em]|crictl))'
 
 die()
 {
