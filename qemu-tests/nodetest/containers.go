@@ -339,9 +339,6 @@ var limitCases = []Case{
 		t.Check(s.Reason == "Error" && s.ExitCode == 137, "%s, code %d", s.Reason, s.ExitCode)
 	}},
 	{Group: "limits", Name: "update-while-running", Run: func(t *T) {
-		if node.Runtime() == "crisp" && !implemented(t) {
-			t.Skipf("UpdateContainerResources is not implemented yet")
-		}
 		p := t.Pod()
 		c := p.Sleeper()
 		t.OK(t.UpdateContainerResources(t, c.ID, &runtimeapi.ContainerResources{Linux: &runtimeapi.LinuxContainerResources{
@@ -351,11 +348,6 @@ var limitCases = []Case{
 			read(dir+"memory.max"), read(dir+"cpu.max"))
 		t.Check(c.Status().Resources.GetLinux().GetMemoryLimitInBytes() == 48<<20, "status: %v", c.Status().Resources)
 	}},
-}
-
-func implemented(t *T) bool {
-	err := t.UpdateContainerResources(t, "0", &runtimeapi.ContainerResources{Linux: &runtimeapi.LinuxContainerResources{}})
-	return status.Code(err) != codes.Unimplemented
 }
 
 func read(path string) string {
