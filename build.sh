@@ -5,6 +5,7 @@
 #   ./build.sh build          fetch and build the pinned parts, then crisp: build/x86_64/crisp
 #   ./build.sh image          the appliance: kernel, initramfs, verified root, the tests' registry
 #   ./build.sh demo           boot the appliance in QEMU and run real pods in it; --interactive leaves a console
+#   ./build.sh demo --kubeadm boot it with kubeadm's programs and a baked control plane: kubeadm init, then a table of checks
 #   ./build.sh test           everything: unit tests, fuzz targets, checks of the source, the appliance's tests
 #   ./build.sh conformance    Kubernetes' own node tests (hours, emulated): stop it, and the same command goes on;
 #                             --focus REGEXP, --again, --fresh, --shard I/N, --minutes N, --list, --help
@@ -148,19 +149,27 @@ verb_build()
 	ls -l build/x86_64/crisp
 }
 
-# The kubelet takes minutes, and other steps wait for the network: it is built beside them.
-kubelet_begin()
+# Kubernetes' programs take minutes, and other steps wait for the network: they are built beside them, the kubelet first.
+go_begin()
 {
-	rm -f "$log/go.code"
-	(code=0; qemu-tests/build.sh >"$log/go.log" 2>&1 || code=$?; echo $code >"$log/go.code") &
+	rm -f "$log"/go-{kubelet,kubeadm}.code
+	(go_part kubelet qemu-tests/build.sh; go_part kubeadm qemu-tests/kubeadm/build.sh) &
 }
 
-kubelet_end()
+go_part()
 {
-	while [ ! -e "$log/go.code" ]; do
+	local name=$1 code=0
+	shift
+	"$@" >"$log/go-$name.log" 2>&1 || code=$?
+	echo $code >"$log/go-$name.code"
+}
+
+go_end()
+{
+	while [ ! -e "$log/go-$1.code" ]; do
 		sleep 1
 	done
-	[ "$(cat "$log/go.code")" = 0 ] || { tail -n 20 "$log/go.log" >&2; return 1; }
+	[ "$(cat "$log/go-$1.code")" = 0 ] || { tail -n 20 "$log/go-$1.log" >&2; return 1; }
 }
 
 image_parts()
@@ -195,10 +204,28 @@ verb_demo()
 		echo "==> the console: the pods' node, with crisp's client and toybox; 'poweroff' ends it"
 		qemu-tests/run.sh "$@"
 		;;
+	--kubeadm)
+		shift
+		kubeadm_parts
+		step "demo: a cluster made by kubeadm, unplugged" kubeadm_run "$@"
+		;;
 	*)
 		step "demo: pods on a real kubelet" qemu-tests/run.sh --timeout 1500 "$@" demo
 		;;
 	esac
+}
+
+# The programs of a cluster, and the disk with the images that are baked from them.
+kubeadm_parts()
+{
+	step "kubeadm, etcd, the control plane, CoreDNS" qemu-tests/kubeadm/build.sh
+	step "their images, baked into a verified disk" image/kubeadm.sh
+}
+
+kubeadm_run()
+{
+	qemu-tests/run.sh --memory 5120 --timeout 5400 --over build/appliance/kubeadm.tree \
+		--disk crisp-kubeadm=build/appliance/kubeadm.img "$@" kubeadm
 }
 
 # The tests of Kubernetes, the disk with their images, and the program that runs them.
@@ -286,7 +313,7 @@ check()
 verb_test()
 {
 	verb_deps
-	kubelet_begin
+	go_begin
 	step "third-party parts for crisp" vendor/make.sh x86_64
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
@@ -295,7 +322,7 @@ verb_test()
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
-	step "kubelet, CNI plugins and test programs" kubelet_end
+	step "kubelet, CNI plugins and test programs" go_end kubelet
 	image_root
 	# one boot for both: the suite first, the kubelet is started after it
 	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
@@ -310,6 +337,9 @@ verb_test()
 	step "systemd as PID 1" image/systemd-root.sh
 	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 900 --name systemd \
 		--append 'crisp.cases=^systemd/(a-container|limits|a-shared|the-other|service)' critests
+	step "kubeadm, etcd, the control plane, CoreDNS" go_end kubeadm
+	step "their images, baked into a verified disk" image/kubeadm.sh
+	suite "the appliance: a cluster made by kubeadm" kubeadm_run
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

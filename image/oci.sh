@@ -1,6 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # Making images with umoci and putting them into a registry. Sourced after lib.sh; the layouts are in $oci.
 oci=$out/oci
+vendor_bin=$root/build/vendor/$arch/bin
+payload=$out/payload
 
 # image_begin NAME: an OCI layout with one image, base, that has no layer; its root is then in $oci/NAME.bundle/rootfs.
 image_begin()
@@ -17,6 +19,21 @@ image_layer()
 {
 	find "$oci/$1.bundle/rootfs" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	umoci repack --refresh-bundle --image "$oci/$1:$2" "$oci/$1.bundle" >/dev/null
+}
+
+# The root of toybox:1: toybox, dash, the tests' payload.
+toybox_tree()
+{
+	local to=$1 name
+	mkdir -p "$to"/{bin,etc,tmp,root,dev,proc,sys,var/www}
+	chmod 1777 "$to/tmp"
+	install -m 755 "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$to/bin/"
+	ln -s dash "$to/bin/sh"
+	for name in $("$vendor_bin/toybox"); do
+		[ -e "$to/bin/$name" ] || ln -s toybox "$to/bin/$name"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$to/etc/passwd"
+	printf 'root:x:0:\nuser:x:1000:\nextra:x:2000:user\n' >"$to/etc/group"
 }
 
 # registry_start DIR: a registry on loopback whose storage is DIR; sets port and registry_pid. It ends with the script.

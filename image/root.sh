@@ -120,19 +120,6 @@ erofs_make()
 		"$out/root.img" "$tree" >/dev/null
 }
 
-# The salt comes from the content: no two images share one, and the same image always has the same.
-verity_make()
-{
-	local size salt hash
-	size=$(stat -c %s "$out/root.img")
-	salt=$(sha256sum "$out/root.img" | cut -d' ' -f1)
-	hash=$(veritysetup format --salt="$salt" --uuid="$(uuid_of "$salt")" \
-		--hash-offset="$size" --data-blocks=$((size / 4096)) "$out/root.img" "$out/root.img" |
-		sed -n 's/^Root hash:[[:space:]]*//p')
-	[ -n "$hash" ] || die "veritysetup gave no root hash"
-	echo "$kernel_cmdline crisp.roothash=$hash crisp.hashoffset=$size" >"$out/cmdline"
-}
-
 main()
 {
 	local inputs=("$root/image" "$root/board/$board" "$out/init" "$out/kernel.version" "$product" "$go_bin"
@@ -147,7 +134,7 @@ main()
 	# shellcheck disable=SC2086 # a list of words
 	modules_install "$tree/usr/lib/crisp-modules" $modules
 	erofs_make
-	verity_make
+	echo "$kernel_cmdline $(verity_append "$out/root.img" crisp)" >"$out/cmdline"
 	rm -rf "$tree"
 	stamp_set "$out/root.img" "${inputs[@]}"
 }

@@ -16,9 +16,6 @@
 # shellcheck source=oci.sh
 . "$root/image/oci.sh"
 
-vendor_bin=$root/build/vendor/$arch/bin
-payload=$out/payload
-
 payload_make()
 {
 	local cc=$vendor_bin/crisp-cc
@@ -26,20 +23,6 @@ payload_make()
 	"$cc" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Os -s -o "$payload" \
 		"$root"/qemu-tests/payload/*.c
 	stamp_set "$payload" "$root/qemu-tests/payload" "$cc"
-}
-
-toybox_tree()
-{
-	local to=$1 name
-	mkdir -p "$to"/{bin,etc,tmp,root,dev,proc,sys,var/www}
-	chmod 1777 "$to/tmp"
-	install -m 755 "$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$to/bin/"
-	ln -s dash "$to/bin/sh"
-	for name in $("$vendor_bin/toybox"); do
-		[ -e "$to/bin/$name" ] || ln -s toybox "$to/bin/$name"
-	done
-	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$to/etc/passwd"
-	printf 'root:x:0:\nuser:x:1000:\nextra:x:2000:user\n' >"$to/etc/group"
 }
 
 toybox_make()

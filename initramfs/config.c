@@ -3,6 +3,7 @@
  *
  *   hostname NAME          dir PATH MODE          sysctl KEY VALUE
  *   default KEY VALUE      of a `when`, for a command line that does not have the key
+ *   verified DISK DIR      mount that disk at DIR; DISK.roothash= and DISK.hashoffset= on the command line vouch for it
  *   boot PROGRAM ARG...    run to its end before any service
  *   service NAME           and, for that service, until the next one:
  *     run PROGRAM ARG...   env KEY=VALUE          needs PATH      (wait until PATH is there)
@@ -75,6 +76,11 @@ static bool global_set(struct config *c, char **words, int count)
 	if (strcmp(key, "sysctl") == 0 && c->sysctl_count < SYSCTLS_MAX) {
 		c->sysctls[c->sysctl_count].key = words[1];
 		c->sysctls[c->sysctl_count++].value = words[2];
+		return true;
+	}
+	if (strcmp(key, "verified") == 0 && c->verified_count < VERIFIED_MAX) {
+		c->verified[c->verified_count].disk = words[1];
+		c->verified[c->verified_count++].dir = words[2];
 		return true;
 	}
 	if (strcmp(key, "default") == 0 && c->default_count < DEFAULTS_MAX) {

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DISK_WAIT_MS 30000
-
 static void mount_or_fail(const char *type, const char *dir, unsigned long flags)
 {
 	mkdir(dir, 0755);
@@ -34,18 +32,14 @@ static void empty_initramfs(void)
 
 static void root_mount(void)
 {
-	const char *hash, *offset, *name = "crisp-root";
-	char disk[64], device[64];
+	const char *name = "crisp-root";
+	char device[64];
 
 	cmdline_get("crisp.root", &name);
-	if (!cmdline_get("crisp.roothash", &hash) || !cmdline_get("crisp.hashoffset", &offset))
-		fail("the command line has no crisp.roothash= and crisp.hashoffset=: only a verified root is mounted");
-	if (!disk_find(name, DISK_WAIT_MS, disk, sizeof(disk)))
-		fail("there is no disk %s", name);
-	verity_open(disk, hash, strtoull(offset, NULL, 10), device, sizeof(device));
+	verity_open(name, "crisp", device, sizeof(device));
 	mkdir("/root", 0755);
 	if (mount(device, "/root", "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
-		fail("mount %s (%s): %s", device, disk, strerror(errno));
+		fail("mount %s (%s): %s", device, name, strerror(errno));
 }
 
 /*

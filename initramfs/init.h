@@ -34,8 +34,11 @@ void modules_load(const char *dir);
 /* disk.c: the device node of the block device with this virtio serial number, partition name or path. */
 bool disk_find(const char *name, int wait_ms, char *path, size_t size);
 
-/* verity.c: a device over the disk whose data end at hash_offset, where a superblock and the tree follow. */
-void verity_open(const char *disk, const char *root_hash, uint64_t hash_offset, char *path, size_t size);
+/*
+ * verity.c: a device over the disk that is found as NAME: data, then a superblock and a hash tree. The command line vouches for
+ * it: KEY.roothash=, and KEY.hashoffset= for where the data end. Without these words nothing is opened.
+ */
+void verity_open(const char *name, const char *key, char *path, size_t size);
 
 /* early.c, late.c */
 void early_main(void) __attribute__((noreturn));
@@ -48,6 +51,7 @@ void late_main(void) __attribute__((noreturn));
 #define DIRS_MAX 48
 #define SYSCTLS_MAX 48
 #define DEFAULTS_MAX 16
+#define VERIFIED_MAX 4
 
 struct command {
 	char *argv[ARGS_MAX + 1];
@@ -89,6 +93,8 @@ struct config {
 	int sysctl_count;
 	struct { const char *key, *value; } defaults[DEFAULTS_MAX];
 	int default_count;
+	struct { const char *disk, *dir; } verified[VERIFIED_MAX];
+	int verified_count;
 };
 
 void config_read(const char *path, struct config *config);

@@ -159,6 +159,21 @@ static void sysctl_set(const char *key, const char *value)
 		say("sysctl %s: %s", key, strerror(errno));
 }
 
+/* Further parts of the OS image, each a disk with a hash tree of its own. */
+static void verified_mount(void)
+{
+	char device[64];
+	int i;
+
+	for (i = 0; i < config.verified_count; i++) {
+		const char *disk = config.verified[i].disk, *dir = config.verified[i].dir;
+
+		verity_open(disk, disk, device, sizeof(device));
+		if (mount(device, dir, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
+			fail("mount %s (%s) at %s: %s", device, disk, dir, strerror(errno));
+	}
+}
+
 static void prepare(void)
 {
 	int i, code;
@@ -205,6 +220,7 @@ void late_main(void)
 	make_dir("/sys/fs/cgroup/services", 0755);
 	cgroup_delegate("/sys/fs/cgroup/services");
 	config_read("/etc/crisp-init.conf", &config);
+	verified_mount();
 	prepare();
 	if (cmdline_get("crisp.init", &next))
 		hand_over(next);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 #define SALT_MAX 256
 #define TABLE_MAX 1024
+#define DISK_WAIT_MS 30000
 
 struct verity_superblock {
 	uint8_t signature[8];
@@ -53,13 +55,13 @@ static void superblock_read(const char *disk, uint64_t offset, struct verity_sup
 		fail("%s: the verity superblock is damaged", disk);
 }
 
-static void request_init(struct request *request)
+static void request_init(struct request *request, const char *name)
 {
 	memset(request, 0, sizeof(*request));
 	request->head.version[0] = DM_VERSION_MAJOR;
 	request->head.data_size = sizeof(*request);
 	request->head.data_start = offsetof(struct request, target);
-	strcpy(request->head.name, "root");
+	snprintf(request->head.name, sizeof(request->head.name), "%s", name);
 }
 
 static void table_write(struct request *request, const char *disk, const char *root_hash,
@@ -82,7 +84,9 @@ static void table_write(struct request *request, const char *disk, const char *r
 	strcpy(request->target.target_type, "verity");
 }
 
-void verity_open(const char *disk, const char *root_hash, uint64_t hash_offset, char *path, size_t size)
+/* A device of that name over the disk whose data end at hash_offset, where a superblock and the tree follow. */
+static void device_make(const char *name, const char *disk, const char *root_hash, uint64_t hash_offset, char *path,
+			size_t size)
 {
 	struct verity_superblock sb;
 	struct request request;
@@ -92,16 +96,30 @@ void verity_open(const char *disk, const char *root_hash, uint64_t hash_offset, 
 	control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
 	if (control < 0)
 		fail("device mapper: %s", strerror(errno));
-	request_init(&request);
+	request_init(&request, name);
 	if (ioctl(control, DM_DEV_CREATE, &request) < 0)
 		fail("verity: create the device: %s", strerror(errno));
 	snprintf(path, size, "/dev/dm-%u", minor(request.head.dev));
-	request_init(&request);
+	request_init(&request, name);
 	table_write(&request, disk, root_hash, hash_offset, &sb);
 	if (ioctl(control, DM_TABLE_LOAD, &request) < 0)
 		fail("verity: load the table '%s': %s", request.table, strerror(errno));
-	request_init(&request);
+	request_init(&request, name);
 	if (ioctl(control, DM_DEV_SUSPEND, &request) < 0)
 		fail("verity: start the device: %s", strerror(errno));
 	close(control);
+}
+
+void verity_open(const char *name, const char *key, char *path, size_t size)
+{
+	const char *hash, *offset;
+	char hash_key[64], offset_key[64], disk[64];
+
+	snprintf(hash_key, sizeof(hash_key), "%s.roothash", key);
+	snprintf(offset_key, sizeof(offset_key), "%s.hashoffset", key);
+	if (!cmdline_get(hash_key, &hash) || !cmdline_get(offset_key, &offset))
+		fail("the command line has no %s= and %s=: only a verified %s is mounted", hash_key, offset_key, name);
+	if (!disk_find(name, DISK_WAIT_MS, disk, sizeof(disk)))
+		fail("there is no disk %s", name);
+	device_make(name, disk, hash, strtoull(offset, NULL, 10), path, size);
 }

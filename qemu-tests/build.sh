@@ -5,32 +5,17 @@
 #   qemu-tests/build.sh
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
+# shellcheck source=kubernetes.sh
+. "$root/qemu-tests/kubernetes.sh"
 here=$root/qemu-tests
 bin=$root/build/go/bin
 export CGO_ENABLED=0 GOOS=linux GOARCH=$go_arch GOFLAGS=-buildvcs=false GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
 
-kubernetes_version()
-{
-	sed -n 's/^\tk8s.io\/kubernetes v\([0-9.]*\).*/\1/p' "$here/go.mod"
-}
-
-# What a release build of Kubernetes says of itself.
-ldflags()
-{
-	local v=$1 package text="-s -w" minor
-	minor=${v#*.}
-	for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-		text+=" -X $package.gitVersion=v$v -X $package.gitMajor=${v%%.*} -X $package.gitMinor=${minor%%.*}"
-		text+=" -X $package.gitTreeState=clean -X $package.gitCommit=v$v"
-		text+=" -X $package.buildDate=$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)"
-	done
-	echo "$text"
-}
-
 tools_build()
 {
 	stamp_is "$bin/kubelet" "$here/go.mod" "$here/go.sum" "$go_arch" && return 0
-	(cd "$here" && nice go build -p 2 -trimpath -ldflags "$(ldflags "$(kubernetes_version)")" -o "$bin/" tool)
+	(cd "$here" && nice go build -p 2 -trimpath -ldflags "$(kubernetes_ldflags "$(kubernetes_version go.mod)")" \
+		-o "$bin/" tool)
 	stamp_set "$bin/kubelet" "$here/go.mod" "$here/go.sum" "$go_arch"
 }
 

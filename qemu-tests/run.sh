@@ -10,6 +10,7 @@
 #   --state FILE      keep the state partition in FILE; default: a new one, thrown away
 #   --name NAME       the console's log is build/appliance/NAME.console (default: the scenario's name)
 #   --registry FILE   the registry's disk: build/appliance/registry.img
+#   --disk NAME=FILE  a further verified disk of the image, found as NAME; FILE.cmdline vouches for it
 #   --over DIR        lay DIR's tree over the root file system, for this run
 #   --dev             lay today's crisp and test programs (make; qemu-tests/build.sh) over it: no new root image
 #   --systemd         systemd as PID 1 (image/systemd-root.sh makes it), and crisp with its cgroup driver
@@ -20,7 +21,7 @@
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
 
-runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' systemd='' registry=$out/registry.img
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' systemd='' registry=$out/registry.img disk=''
 cpus=${CRISP_CPUS:-2}
 state_size=6G
 tcg='-accel tcg,thread=multi,tb-size=512'
@@ -42,6 +43,7 @@ arguments()
 		--name) name=$2; shift ;;
 		--append) append=$2; shift ;;
 		--registry) registry=$2; shift ;;
+		--disk) disk=$2; shift ;;
 		--over) over=$2; shift ;;
 		--dev) dev=yes ;;
 		--systemd) systemd=yes ;;
@@ -81,7 +83,7 @@ kvm_runs()
 	# shellcheck disable=SC2154,SC2086
 	timeout 10 $qemu $qemu_machine_kvm -accel kvm -m 512 -nic none -display none -nodefaults -no-reboot \
 		-kernel "$out/vmlinuz" -initrd "$out/initramfs.cpio.zst" -append "${kernel_cmdline%% *}" \
-		-serial stdio 2>/dev/null </dev/null | grep -q 'only a verified root'
+		-serial stdio 2>/dev/null </dev/null | grep -q 'only a verified'
 }
 
 # The initramfs, and in front of it what is laid over the root (initramfs/early.c): archives can follow each other.
@@ -120,6 +122,11 @@ machine_start()
 	[ -e "$state" ] || truncate -s "$state_size" "$state"
 	accel=$(accelerator)
 	initrd=$(initrd_make "$work")
+	if [ -n "$disk" ]; then
+		words+=" $(cat "${disk#*=}.cmdline")"
+		set -- "$@" -drive "if=none,id=disk,format=raw,readonly=on,file=${disk#*=}" \
+			-device "virtio-blk-pci,drive=disk,serial=${disk%%=*}"
+	fi
 	# shellcheck disable=SC2086 # lists of words
 	timeout --foreground --kill-after=10 "$timeout" \
 		$qemu $accel -smp "$cpus" -m "$memory" -nic none -display none -nodefaults -no-reboot \

@@ -11,6 +11,7 @@ import (
 	"crisp.dev/qemu-tests/bench"
 	"crisp.dev/qemu-tests/conformance"
 	"crisp.dev/qemu-tests/demo"
+	"crisp.dev/qemu-tests/kubeadm"
 	"crisp.dev/qemu-tests/node"
 	"crisp.dev/qemu-tests/nodetest"
 )
@@ -20,6 +21,7 @@ var scenarios = map[string]func(first bool) error{
 	"bench":       bench.Run,
 	"conformance": conformance.Run,
 	"demo":        demo.Run,
+	"kubeadm":     kubeadm.Run,
 	"node":        nodetest.Run,
 	"critests":    critests,
 	"shell":       shell,
