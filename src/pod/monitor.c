@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,7 +20,8 @@ _Static_assert(MONITOR_CONTAINERS_MAX * 9 + MONITOR_EXECS_MAX * 4 + MONITOR_CLIE
 		       MONITOR_JOBS_MAX + 64 <= MONITOR_NOFILE, "descriptors for full tables");
 _Static_assert(MONITOR_SINK_MAX <= MONITOR_READ_MAX, "a sink's share of one read");
 
-static struct monitor the_monitor;
+/* On pages of its own, for spare_pages(). */
+static _Alignas(4096) struct monitor the_monitor;
 
 /* Nobody's child but init's (or a subreaper's), so that serve has nothing to reap and its end means nothing. */
 static void detach(void)
@@ -39,8 +41,17 @@ static void spare_from_oom(void)
 	(void)n;
 }
 
+/* Megabytes of tables of which a few pages are used: where the node's transparent_hugepage is "always", the first touch
+ * of a stretch that happens to be aligned, or khugepaged later, would make two megabytes of them. Not for the process
+ * (PR_SET_THP_DISABLE): containers would inherit that. A kernel without huge pages refuses, and need not be told. */
+static void spare_pages(void)
+{
+	madvise(&the_monitor, sizeof(the_monitor), MADV_NOHUGEPAGE);
+}
+
 static struct err *set_up_process(void)
 {
+	spare_pages();
 	mon_process_init(MONITOR_NOFILE);
 	if (chdir("/") < 0)
 		return err_errno(errno, "chdir /");

@@ -169,6 +169,9 @@ func containerKilled(t *suite.T) {
 	p := t.RunPod()
 	c := p.Run()
 	pids := payloads(p, "pause")
+	if t.Handler != "" { // `runc start` returns before its init has become the program
+		t.Until(20*time.Second, func() bool { pids = payloads(p, "pause"); return len(pids) > 0 })
+	}
 	if len(pids) != 1 {
 		t.Fatalf("payload processes %v", pids)
 	}

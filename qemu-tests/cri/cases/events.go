@@ -1,6 +1,9 @@
 package cases
 
 import (
+	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,6 +17,7 @@ var eventCases = []suite.Case{
 	{Name: "life-of-a-pod", Run: eventsLife},
 	{Name: "short-lived-in-order", Run: eventsShort},
 	{Name: "two-subscribers", Run: eventsTwo},
+	{Name: "never-contradict-the-lists", Run: eventsAgree, Scale: 2},
 	{Name: "cancelled-and-too-many", Run: eventsMany, CrispOnly: "the limit is ours"},
 }
 
@@ -188,4 +192,119 @@ func eventsMany(t *suite.T) {
 		time.Sleep(300 * time.Millisecond) // the cancellations are on their way
 	}
 	subscribe(t)
+}
+
+// order of a container's life: what a later answer says is never earlier than what one before it has said.
+var order = map[runtimeapi.ContainerState]int{runtimeapi.ContainerState_CONTAINER_CREATED: 1,
+	runtimeapi.ContainerState_CONTAINER_RUNNING: 2, runtimeapi.ContainerState_CONTAINER_EXITED: 3}
+
+// ages is what has been said of each container so far, by whichever call.
+type ages struct {
+	sync.Mutex
+	seen  map[string]int
+	wrong []string
+}
+
+func (a *ages) known() map[string]int {
+	a.Lock()
+	defer a.Unlock()
+	return maps.Clone(a.seen)
+}
+
+// hears what an answer says that was asked for when before was known; gone: it is not in the answer, though all are asked for.
+func (a *ages) hears(who, id string, age int, before map[string]int) {
+	a.Lock()
+	defer a.Unlock()
+	if age < before[id] {
+		a.wrong = append(a.wrong, fmt.Sprintf("%s says %d of %.12s after %d was said", who, age, id, before[id]))
+	}
+	a.seen[id] = max(a.seen[id], age)
+}
+
+const goneAge = 4
+
+// The kubelet takes lists, statuses and events together for one story: a container that ran in one answer and has not
+// begun in the next would be started once more.
+func eventsAgree(t *suite.T) {
+	p := t.RunPod()
+	a := &ages{seen: map[string]int{}}
+	events := subscribe(t)
+	done := make(chan struct{})
+	var watchers, workers sync.WaitGroup
+	watch := func(f func(before map[string]int)) {
+		watchers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					f(a.known())
+				}
+			}
+		})
+	}
+	watch(func(before map[string]int) {
+		r, err := t.CRI.ListContainers(t.Ctx, &runtimeapi.ListContainersRequest{
+			Filter: &runtimeapi.ContainerFilter{PodSandboxId: p.ID}})
+		if err != nil {
+			return
+		}
+		found := map[string]bool{}
+		for _, c := range r.Containers {
+			a.hears("ListContainers", c.Id, order[c.State], before)
+			found[c.Id] = true
+		}
+		for id := range before {
+			if !found[id] {
+				a.hears("ListContainers", id, goneAge, before)
+			}
+		}
+	})
+	watch(func(before map[string]int) {
+		for id := range before {
+			r, err := t.CRI.ContainerStatus(t.Ctx, &runtimeapi.ContainerStatusRequest{ContainerId: id})
+			if status.Code(err) == codes.NotFound {
+				a.hears("ContainerStatus", id, goneAge, before)
+			} else if err == nil {
+				a.hears("ContainerStatus", id, order[r.Status.State], before)
+			}
+		}
+	})
+	watchers.Go(func() {
+		last := map[string]int{}
+		for e := range events {
+			for _, s := range e.ContainersStatuses {
+				a.hears("the event "+e.ContainerEventType.String(), s.Id, order[s.State], last)
+				last[s.Id] = max(last[s.Id], order[s.State])
+			}
+			if e.ContainerId == p.ID && e.ContainerEventType == stopped {
+				return
+			}
+		}
+	})
+	for range 3 {
+		workers.Go(func() {
+			for range 6 {
+				c, err := p.TryCreate(p.ContainerConfig(suite.Payload("exit", "3")))
+				if err != nil || c.TryStart() != nil {
+					return
+				}
+				t.Until(t.Timeout, func() bool {
+					r, err := t.CRI.ContainerStatus(t.Ctx, &runtimeapi.ContainerStatusRequest{ContainerId: c.ID})
+					return err == nil && r.Status.State == runtimeapi.ContainerState_CONTAINER_EXITED
+				})
+				t.CRI.RemoveContainer(t.Ctx, &runtimeapi.RemoveContainerRequest{ContainerId: c.ID})
+			}
+		})
+	}
+	workers.Wait()
+	close(done)
+	p.Stop()
+	watchers.Wait()
+	for _, wrong := range a.wrong {
+		t.Errorf("%s", wrong)
+	}
+	if len(a.seen) != 18 {
+		t.Errorf("%d containers were seen, not 18", len(a.seen))
+	}
 }

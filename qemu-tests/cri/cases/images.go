@@ -522,7 +522,7 @@ func imageDocker(t *suite.T) {
 }
 
 func imageIndex(t *suite.T) {
-	own := oci.New(oci.Options{Config: suite.BaseConfig()}, t.Program, suite.BaseTree())
+	own := oci.New(oci.Options{Config: suite.BaseConfig()}, t.Program, suite.BaseTree(), t.Padding(100)) // not the base image: it is removed
 	other := oci.New(oci.Options{Config: suite.BaseConfig(), Arch: "s390x"}, suite.BaseTree(), t.Padding(100))
 	name := fmt.Sprintf("critests/index-%d", t.Next())
 	t.Local.Put(name, "own", own)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"crisp.dev/qemu-tests/cri/node"
 	"crisp.dev/qemu-tests/cri/suite"
 )
 
@@ -34,6 +35,7 @@ var statsCases = []suite.Case{
 	{Name: "pod-resources", Run: statsPodResources, CrispOnly: "where they are shown is ours"},
 	{Name: "resources-told-whole", Run: statsResourcesWhole},
 	{Name: "of-serve-itself", Run: statsOfServe, CrispOnly: "of crisp"},
+	{Name: "a-monitor-stays-small", Run: statsMonitor, CrispOnly: "crisp's monitor"},
 }
 
 func podStats(t *suite.T, p *suite.Pod) *runtimeapi.LinuxPodSandboxStats {
@@ -557,4 +559,57 @@ func statsOfServe(t *suite.T) {
 			t.Errorf("%.30q is answered %.60q", request, got)
 		}
 	}
+}
+
+// One kilobyte of a table must not cost two megabytes where the node's transparent_hugepage is "always": at the first
+// touch or by khugepaged later, it depends on where the table happens to lie.
+func statsMonitor(t *suite.T) {
+	const policy = "/sys/kernel/mm/transparent_hugepage/enabled"
+	if before, err := os.ReadFile(policy); err == nil {
+		if _, rest, ok := strings.Cut(string(before), "["); ok {
+			old, _, _ := strings.Cut(rest, "]")
+			t.Must(os.WriteFile(policy, []byte("always"), 0), "huge pages")
+			t.Cleanup(func(t *suite.T) { t.Must(os.WriteFile(policy, []byte(old), 0), "huge pages") })
+		}
+	}
+	for range 4 {
+		p := t.RunPod()
+		c := p.Run(suite.Payload("lines", "200"))
+		c.WaitExit()
+		pid := monitorOf(t, p)
+		suite.Equal(t, "KiB of huge pages of the monitor", node.KiB(pid, "AnonHugePages"), 0)
+		if pss := node.KiB(pid, "Pss"); pss > 900 {
+			t.Errorf("a monitor has %d KiB PSS", pss)
+		}
+		noHugePages(t, pid)
+	}
+}
+
+// noHugePages: mappings that are large enough for one must be exempt (VmFlags "nh").
+func noHugePages(t *suite.T, pid int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+	t.Must(err, "smaps")
+	size, large := 0, 0
+	for _, line := range strings.Split(string(text), "\n") {
+		fmt.Sscanf(line, "Size: %d kB", &size)
+		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok && size >= 2048 {
+			large++
+			if !strings.Contains(flags+" ", " nh ") {
+				t.Errorf("a mapping of %d KiB may become a huge page: %s", size, flags)
+			}
+		}
+	}
+	if large == 0 {
+		t.Errorf("the tables are not to be found in smaps")
+	}
+}
+
+func monitorOf(t *suite.T, p *suite.Pod) int {
+	for pid, proc := range node.Procs() {
+		if strings.Contains(proc.Cmdline, "monitor "+p.ID) {
+			return pid
+		}
+	}
+	t.Fatalf("the pod has no monitor")
+	return 0
 }

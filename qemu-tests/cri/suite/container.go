@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"crisp.dev/qemu-tests/cri/node"
 	"crisp.dev/qemu-tests/cri/payload"
 )
 
@@ -201,9 +203,25 @@ func (c *Container) WaitExit() *runtimeapi.ContainerStatus {
 		s = c.Status()
 		return s.State == runtimeapi.ContainerState_CONTAINER_EXITED
 	}) {
-		c.t.Fatalf("container %s does not end: %s; log %.500q", c.Config.Metadata.Name, s.State, c.Text(""))
+		c.t.Fatalf("container %s does not end: %s; log %.500q%s%s", c.Config.Metadata.Name, s.State, c.Text(""),
+			node.Stuck(c.Pod.Cgroup), c.Pod.keepers())
 	}
 	return s
+}
+
+// keepers are the processes that look after the pod, with their children: a zombie among those was not reaped.
+func (p *Pod) keepers() string {
+	text := ""
+	for pid, proc := range node.Procs() {
+		if !strings.Contains(proc.Cmdline, p.ID) {
+			continue
+		}
+		text += fmt.Sprintf("\n    %s, state %s", proc, node.State(pid))
+		for _, child := range node.Children(pid) {
+			text += fmt.Sprintf("\n      %s, state %s", child, node.State(child.Pid))
+		}
+	}
+	return text
 }
 
 // WantExit: it ends with this code.

@@ -92,7 +92,8 @@ func (s *Snapshot) processes(own int) {
 
 // volatile: what comes and goes without anybody leaking.
 func volatile(thing string) bool {
-	if thing == "cgroup /crisp-pods" { // above the pods that came without a cgroup of the kubelet's
+	// above the pods that came without a cgroup of the kubelet's
+	if thing == "cgroup /crisp-pods" || thing == "cgroup /crisp.slice" {
 		return true
 	}
 	// the directories that other runtimes make for themselves

@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // Result of a run.
@@ -100,6 +102,21 @@ func (e *Env) runGroup(r *Result, g Group) {
 	}
 	if ran > 0 {
 		e.leaks(r, g.Name, before, e.Settled)
+		e.baseKept(r, g.Name)
+	}
+}
+
+// baseKept: a case that removes an image of the same ID takes the base image from all that follow.
+func (e *Env) baseKept(r *Result, group string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	status, err := e.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: e.Base}})
+	if err == nil && status.Image != nil {
+		return
+	}
+	r.print("FAILED", group+"/base-image", fmt.Sprintf("the suite's own image was removed: error %v", err), 0)
+	if err := e.PullBase(ctx); err != nil {
+		r.print("FAILED", group+"/base-image", err.Error(), 0)
 	}
 }
 
