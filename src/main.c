@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 #include "cri/check.h"
 #include "cri/serve.h"
+#include "image/archive.h"
+#include "image/bake.h"
 #include "image/fetch.h"
 #include "image/unpack.h"
 #include "oci/role.h"
@@ -27,11 +29,13 @@ struct role {
 static const struct role roles[] = {
 	{ "serve", serve_main, "serve CRI to the kubelet" },
 	{ "check", check_main, "name what this node lacks" },
+	{ "bake", bake_main, "on a build host: images become a read-only store for an OS image" },
 	{ "version", version_main, "the version, and those of the parts inside" },
 	{ "monitor", monitor_main, NULL },
 	{ "stream", stream_main, NULL },
 	{ "fetch", fetch_main, NULL },
 	{ "unpack", unpack_main, NULL },
+	{ "archive", archive_main, NULL },
 };
 
 static int version_main(int argc, char **argv)

@@ -17,8 +17,13 @@ static struct err *check_digest(const struct buf *b, const char *want, char ret_
 {
 	sha256_text(buf_text(b), b->len, ret_got);
 	if (!str_empty(want) && strcmp(want, ret_got))
-		return err_new(ERR_CORRUPT, "the registry sent %s for %s", ret_got, want);
+		return err_new(ERR_CORRUPT, "what came is %s, not %s", ret_got, want);
 	return NULL;
+}
+
+static const struct platform *platform_of(const struct documents_want *w)
+{
+	return w->platform ? w->platform : &platform_host;
 }
 
 void documents_done(struct documents *d)
@@ -44,7 +49,7 @@ struct err *documents_get_manifest(const struct documents_want *w, struct docume
 	if (!d->manifest.is_index)
 		return NULL;
 	index = d->manifest;
-	TRY(manifest_choose(&index, &platform_host, &entry));
+	TRY(manifest_choose(&index, platform_of(w), &entry));
 	d->index = d->manifest_text;
 	d->manifest_text = (struct buf)BUF_INIT;
 	free(TAKE(type));
@@ -75,31 +80,33 @@ static void *config_thread(void *arg)
 }
 
 /* An index was chosen from by platform; an image that stands alone says its own. */
-static struct err *check_platform(const struct image_config *c)
+static struct err *check_platform(const struct image_config *c, const struct documents_want *w)
 {
-	if ((str_empty(c->os) || str_eq(c->os, platform_host.os)) &&
-	    (str_empty(c->architecture) || str_eq(c->architecture, platform_host.architecture)))
+	const struct platform *p = platform_of(w);
+
+	if ((str_empty(c->os) || str_eq(c->os, p->os)) &&
+	    (str_empty(c->architecture) || str_eq(c->architecture, p->architecture)))
 		return NULL;
-	return err_new(ERR_NOT_FOUND, "the image is for %s/%s, this node is %s/%s", c->os, c->architecture,
-		       platform_host.os, platform_host.architecture);
+	return err_new(ERR_NOT_FOUND, "the image is for %s/%s, %s is %s/%s", c->os, c->architecture,
+		       w->platform ? "what is wanted" : "this node", p->os, p->architecture);
 }
 
-static struct err *check_config(struct documents *d)
+static struct err *check_config(const struct documents_want *w, struct documents *d)
 {
 	char got[DIGEST_TEXT_LEN + 1];
 
 	TRY(check_digest(&d->config_text, d->manifest.config.digest, got));
 	TRY(image_config_parse(&d->arena, buf_text(&d->config_text), d->config_text.len, &d->config));
-	TRY(check_platform(&d->config));
+	TRY(check_platform(&d->config, w));
 	if (d->config.n_diff_ids == d->manifest.n_layers)
 		return NULL;
 	return err_new(ERR_INVALID, "it lists %zu layers, the manifest %zu", d->config.n_diff_ids, d->manifest.n_layers);
 }
 
-struct err *documents_use_config(struct documents *d, const char *text, size_t len)
+struct err *documents_use_config(const struct documents_want *w, struct documents *d, const char *text, size_t len)
 {
 	buf_append(&d->config_text, text, len);
-	return err_wrap(check_config(d), "configuration");
+	return err_wrap(check_config(w, d), "configuration");
 }
 
 struct err *documents_get_config(const struct documents_want *w, struct documents *d)
@@ -129,5 +136,5 @@ struct err *documents_get_config(const struct documents_want *w, struct document
 		err_free(e);
 		return err_wrap(c.error, "configuration");
 	}
-	return err_wrap(e ? e : check_config(d), "configuration");
+	return err_wrap(e ? e : check_config(w, d), "configuration");
 }

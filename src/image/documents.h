@@ -21,13 +21,14 @@ struct documents_want {
 	struct fetch *fetch;
 	const struct reference *ref;
 	int64_t idle_timeout_ns;                    /* without a byte of the configuration */
+	const struct platform *platform;            /* NULL: this node's */
 };
 
 /* One after the other; documents_done() is owed on success and failure alike. */
 struct err *documents_get_manifest(const struct documents_want *w, struct documents *d) _must_check_;
 struct err *documents_get_config(const struct documents_want *w, struct documents *d) _must_check_;
 /* In the place of the second: the configuration is here already. Not to be followed by it. */
-struct err *documents_use_config(struct documents *d, const char *text, size_t len) _must_check_;
+struct err *documents_use_config(const struct documents_want *w, struct documents *d, const char *text, size_t len) _must_check_;
 void documents_done(struct documents *d);
 
 #endif

@@ -230,6 +230,13 @@ struct err *fetch_manifest(struct fetch *f, const char *tag_or_digest, int64_t d
 	return NULL;
 }
 
+struct err *fetch_contents(struct fetch *f, struct buf *ret_index)
+{
+	_free_ char *type = NULL;
+
+	return fetch_manifest(f, "", CLOCK_NEVER, ret_index, &type);
+}
+
 struct err *fetch_blob(struct fetch *f, const char *digest, uint64_t size, int pipe_fd, int64_t idle_timeout_ns)
 {
 	_free_ struct call *c = base_alloc(sizeof(*c));
@@ -249,11 +256,13 @@ struct err *fetch_blob(struct fetch *f, const char *digest, uint64_t size, int p
 
 /* ---- starting and stopping ---- */
 
-static struct err *start_process(uid_t uid, struct fetch *f)
+/* *archive_fd* -1: the role fetch. */
+static struct err *start_process(uid_t uid, int archive_fd, struct fetch *f)
 {
 	int pair[2];
 	char uid_text[16];
-	char *argv[] = { (char *)"crisp", (char *)"fetch", (char *)"--uid", uid_text, NULL };
+	bool archive = archive_fd >= 0;
+	char *argv[] = { (char *)"crisp", archive ? (char *)"archive" : (char *)"fetch", (char *)"--uid", uid_text, NULL };
 	pid_t pid;
 
 	snprintf(uid_text, sizeof(uid_text), "%u", uid);
@@ -261,7 +270,11 @@ static struct err *start_process(uid_t uid, struct fetch *f)
 		return err_errno(errno, "socket pair");
 	f->sock = pair[0];
 	_close_ int theirs = pair[1];
-	struct spawn s = { .argv = argv, .fds = { -1, -1, 2, theirs }, .n_fds = FETCH_SOCKET + 1 };
+	struct spawn s = {
+		.argv = argv,
+		.fds = { -1, -1, 2, theirs, archive_fd },
+		.n_fds = archive ? FETCH_ARCHIVE + 1 : FETCH_SOCKET + 1,
+	};
 
 	return spawn_start(&s, &pid, &f->pidfd);
 }
@@ -278,22 +291,20 @@ static struct err *send_settings(struct fetch *f, int settings_fd)
 	_free_ struct message *m = base_alloc(sizeof(*m));
 
 	message_init(m, FETCH_CONFIG, 0);
-	message_add_fd(m, settings_fd);
+	if (settings_fd >= 0)
+		message_add_fd(m, settings_fd);
 	message_put_u64(m, FETCH_TAG_LOG_LEVEL, (uint64_t)log_get_level());
 	return message_send(f->sock, m);
 }
 
-static struct err *start(struct fetch *f, const struct reference *r, const struct fetch_options *o)
+static struct err *start(struct fetch *f, uid_t uid, int archive_fd, int settings_fd)
 {
-	_close_ int settings = -1;
-
-	TRY(fetch_settings_make(r, o, &settings));
-	TRY(start_process(o->uid, f));
+	TRY(start_process(uid, archive_fd, f));
 	TRY(start_reader(f));
-	return send_settings(f, settings);
+	return send_settings(f, settings_fd);
 }
 
-struct err *fetch_start(const struct reference *r, const struct fetch_options *o, struct fetch **ret)
+static struct fetch *new(void)
 {
 	struct fetch *f = base_alloc(sizeof(*f));
 	pthread_condattr_t attr;
@@ -305,11 +316,33 @@ struct err *fetch_start(const struct reference *r, const struct fetch_options *o
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	struct err *e = start(f, r, o);
+	return f;
+}
+
+struct err *fetch_start(const struct reference *r, const struct fetch_options *o, struct fetch **ret)
+{
+	_close_ int settings = -1;
+
+	TRY_WRAP(fetch_settings_make(r, o, &settings), "fetch %s", r->host);
+	struct fetch *f = new();
+	struct err *e = start(f, o->uid, -1, settings);
 
 	if (e) {
 		fetch_stop(f);
 		return err_wrap(e, "fetch %s", r->host);
+	}
+	*ret = f;
+	return NULL;
+}
+
+struct err *fetch_start_archive(int archive_fd, uid_t uid, struct fetch **ret)
+{
+	struct fetch *f = new();
+	struct err *e = start(f, uid, archive_fd, -1);
+
+	if (e) {
+		fetch_stop(f);
+		return err_wrap(e, "start to read it");
 	}
 	*ret = f;
 	return NULL;

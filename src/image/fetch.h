@@ -28,6 +28,10 @@ struct fetch_options {
 
 /* Starts the process for *r*. */
 struct err *fetch_start(const struct reference *r, const struct fetch_options *o, struct fetch **ret) _must_check_;
+/* The role `archive` in its place (image/archive.h): images from a file or an OCI layout's directory, *archive_fd* (borrowed). */
+struct err *fetch_start_archive(int archive_fd, uid_t uid, struct fetch **ret) _must_check_;
+/* What is in it, in the form of an OCI layout's index.json (image/layout.h). As long as it takes. */
+struct err *fetch_contents(struct fetch *f, struct buf *ret_index) _must_check_;
 void fetch_stop(struct fetch *f);      /* kills, reaps, frees; NULL is fine */
 
 /* Kills the process; every call in flight, on whatever thread, returns ERR_CANCELLED soon. fetch_stop() is still owed. */

@@ -1,7 +1,7 @@
 #include "image/fetch_confine.h"
 
-#include "base/file.h"
 #include "base/log.h"
+#include "image/confine.h"
 #include "image/fetch_protocol.h"
 #include "sys/landlock.h"
 
@@ -11,8 +11,6 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <stdio.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,31 +27,6 @@ static struct err *become(uid_t uid)
 	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
 		return err_errno(errno, "become user %u", uid);
 	return NULL;
-}
-
-static struct err *set_limit(int what, rlim_t value, const char *name)
-{
-	struct rlimit old;
-
-	if (getrlimit((unsigned)what, &old) < 0)
-		return err_errno(errno, "getrlimit %s", name);
-	rlim_t max = MIN(old.rlim_max, value);
-
-	if (setrlimit((unsigned)what, &(struct rlimit){ max, max }) < 0)
-		return err_errno(errno, "setrlimit %s", name);
-	return NULL;
-}
-
-/* proc(5), statm: the sixth number, pages of data and stack. */
-static struct err *limit_memory(void)
-{
-	_buf_ struct buf b = BUF_INIT;
-	unsigned long long pages;
-
-	TRY(file_read_virtual(AT_FDCWD, "/proc/self/statm", 4096, &b));
-	if (sscanf(buf_text(&b), "%*u %*u %*u %*u %*u %llu", &pages) != 1)
-		return err_new(ERR_INTERNAL, "/proc/self/statm cannot be read");
-	return set_limit(RLIMIT_DATA, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MEMORY_MAX, "DATA");
 }
 
 static struct err *confine_files(void)
@@ -113,21 +86,14 @@ static int add_rules(scmp_filter_ctx f)
 		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; i < ARRAY_LEN(deadly) && !failed; i++)
 		failed = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
-	/* No memory that can be executed. */
-	static const int mapping[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
-
-	for (size_t i = 0; i < ARRAY_LEN(mapping) && !failed; i++)
-		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, mapping[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (!failed)
+		failed = confine_add_memory_rules(f);
 	/* Threads, by the call whose flags can be seen. */
 	if (!failed)
 		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 					  SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	if (!failed)
 		failed = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	/* abort(3) */
-	if (!failed)
-		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()), SCMP_A2(SCMP_CMP_EQ, SIGABRT));
 	return failed;
 }
 
@@ -153,13 +119,13 @@ struct err *fetch_confine(uid_t uid)
 {
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_errno(errno, "signal");
-	TRY(limit_memory());
+	TRY(confine_memory(MEMORY_MAX));
 	TRY(become(uid));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_errno(errno, "prctl");
-	TRY(set_limit(RLIMIT_CORE, 0, "CORE"));
-	TRY(set_limit(RLIMIT_FSIZE, MIB(8), "FSIZE")); /* of the memfd that a manifest goes over in */
-	TRY(set_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
+	TRY(confine_limit(RLIMIT_CORE, 0, "CORE"));
+	TRY(confine_limit(RLIMIT_FSIZE, MIB(8), "FSIZE")); /* of the memfd that a manifest goes over in */
+	TRY(confine_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
 	TRY(confine_files());
 	return confine_calls();
 }

@@ -10,12 +10,13 @@
 #include "wire/message.h"
 
 #define FETCH_SOCKET       3
+#define FETCH_ARCHIVE      4        /* of the role `archive`, which answers in fetch's place: the file or directory */
 #define FETCH_QUEUE_MAX    1024     /* requests at once, waiting ones included */
 #define FETCH_SILENCE_MAX  (60 * NS_PER_S)   /* without a word while something is under way */
 
 enum fetch_message {
 	FETCH_CONFIG = 1,   /* descriptor: registry_config's JSON; LOG_LEVEL */
-	FETCH_MANIFEST,     /* NAME, DEADLINE */
+	FETCH_MANIFEST,     /* NAME, DEADLINE; from an archive also NAME "": its table of contents */
 	FETCH_BLOB,         /* NAME, SIZE, IDLE; descriptor: the pipe */
 	FETCH_DONE,         /* the error's fields, or: TYPE and the body's descriptor for a manifest. Id 0: fetch cannot go on */
 	FETCH_PROGRESS,     /* at work */

@@ -56,6 +56,9 @@ static void pull_free(struct pull *p)
 	free(p->key);
 	free(p->text);
 	reference_done(&p->ref);
+	reference_done(&p->named);
+	strv_done(&p->tags);
+	strv_done(&p->digest_refs);
 	strv_done(&p->layers);
 	err_free(p->error);
 	err_free(p->layer_error);
@@ -84,6 +87,9 @@ void pull_give_up(struct pull *p)
 /* The same reference with the same credentials; those only as a digest, so that no secret is a key. */
 static char *make_key(const struct pull_request *q)
 {
+	if (q->archive)
+		return base_printf("%p %s", (void *)q->archive->from, q->archive->digest);
+
 	const struct fetch_auth none = { 0 }, *a = q->auth ? q->auth : &none;
 	const char *parts[] = { a->username, a->password, a->auth, a->identity_token, a->registry_token };
 	struct sha256 h;
@@ -108,6 +114,24 @@ static struct pull *find(struct puller *all, const char *key)
 	return NULL;
 }
 
+static struct err *take_source(struct pull *p, const struct pull_request *q)
+{
+	const struct pull_archive *a = q->archive;
+
+	if (q->named)
+		p->named = (struct reference){ base_strdup(q->named->host), base_strdup(q->named->repository),
+					       base_strdup(q->named->tag), base_strdup(q->named->digest) };
+	if (!a)
+		return reference_parse(q->reference, &p->ref);
+	p->archive = a->from;
+	p->ref = (struct reference){ base_strdup(""), base_strdup(""), base_strdup(""), base_strdup(a->digest) };
+	for (size_t i = 0; a->tags && a->tags[i]; i++)
+		strv_push(&p->tags, a->tags[i]);
+	for (size_t i = 0; a->digest_refs && a->digest_refs[i]; i++)
+		strv_push(&p->digest_refs, a->digest_refs[i]);
+	return NULL;
+}
+
 static struct err *start(struct puller *all, const struct pull_request *q, const char *key, struct pull **ret)
 {
 	struct pull *p = base_alloc(sizeof(*p));
@@ -124,7 +148,7 @@ static struct err *start(struct puller *all, const struct pull_request *q, const
 		p->auth = (struct fetch_auth){ dup_or_null(q->auth->username), dup_or_null(q->auth->password),
 					       dup_or_null(q->auth->auth), dup_or_null(q->auth->identity_token),
 					       dup_or_null(q->auth->registry_token) };
-	struct err *e = p->done_fd < 0 || p->cancel_fd < 0 ? err_errno(errno, "eventfd") : reference_parse(q->reference, &p->ref);
+	struct err *e = p->done_fd < 0 || p->cancel_fd < 0 ? err_errno(errno, "eventfd") : take_source(p, q);
 
 	p->refs = 1; /* the thread's */
 	if (!e)

@@ -13,6 +13,7 @@
 
 struct images;
 struct layers;
+struct platform;
 struct puller;
 
 struct puller_options {
@@ -25,6 +26,8 @@ struct puller_options {
 	int64_t progress_timeout_ns;            /* a pull without a byte for so long fails */
 	uint64_t image_max;                     /* bytes uncompressed of one image */
 	unsigned parallel;                      /* pulls at once */
+	const struct platform *platform;        /* NULL: this node's */
+	int64_t pulled_ns;                      /* what records say; 0: the time of day */
 };
 struct err *puller_new(const struct puller_options *o, struct puller **ret) _must_check_;
 void puller_free(struct puller *p);
@@ -38,8 +41,17 @@ struct pull_steps {
 	uint64_t bytes;                         /* that came over the network */
 };
 
+/* An image of an archive: no registry is asked. */
+struct pull_archive {
+	struct fetch *from;                     /* of fetch_start_archive(); borrowed until the pull's end, which its failure ends too */
+	const char *digest;                     /* of its manifest or index there */
+	const char *const *tags, *const *digest_refs;   /* NULL-terminated: what it is called */
+};
+
 struct pull_request {
-	const char *reference;
+	const char *reference;                  /* from an archive: what to call it in errors */
+	const struct pull_archive *archive;     /* NULL: from a registry. Else no deadline and no cancel_fd */
+	const struct reference *named;          /* from a registry: what it is called here; NULL: as the reference */
 	const struct fetch_auth *auth;          /* or NULL */
 	int64_t deadline_ns;
 	int cancel_fd;                          /* readable when the caller went away, -1: none */

@@ -224,7 +224,7 @@ static struct err *choose(struct err *fetched, struct err *passed, struct err *u
 {
 	if (!fetched && !passed && strcmp(got, want)) {
 		err_free(unpacked);
-		return err_new(ERR_CORRUPT, "the registry sent %s", got);
+		return err_new(ERR_CORRUPT, "what came is %s", got);
 	}
 	if (passed && unpacked) {
 		err_free(fetched);

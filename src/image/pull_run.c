@@ -124,10 +124,24 @@ static struct err *get_layers(struct pull *p)
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
+static struct err *add_names(struct pull *p, const struct images_add *image)
+{
+	struct images_add add = *image;
+
+	TRY(images_add(p->puller->o.images, &add, p->id));
+	for (size_t i = 0; i < MAX(p->tags.len, p->digest_refs.len); i++) {
+		add.tag = i < p->tags.len ? p->tags.items[i] : NULL;
+		add.digest_ref = i < p->digest_refs.len ? p->digest_refs.items[i] : NULL;
+		TRY(images_add(p->puller->o.images, &add, p->id));
+	}
+	return NULL;
+}
+
 static struct err *record(struct pull *p, struct documents *d)
 {
-	_free_ char *tag = *p->ref.tag && !*p->ref.digest ? reference_tagged(&p->ref) : NULL;
-	_free_ char *digest_ref = reference_digested(&p->ref, d->asked_digest);
+	const struct reference *name = p->named.host ? &p->named : &p->ref;
+	_free_ char *tag = *name->tag && !*name->digest ? reference_tagged(name) : NULL;
+	_free_ char *digest_ref = p->archive ? NULL : reference_digested(name, d->asked_digest);
 	const struct images_add add = {
 		.manifest = d->manifest_text.data,
 		.manifest_len = d->manifest_text.len,
@@ -138,10 +152,11 @@ static struct err *record(struct pull *p, struct documents *d)
 		.layers = &p->layers,
 		.tag = tag,
 		.digest_ref = digest_ref,
+		.pulled_ns = p->puller->o.pulled_ns,
 	};
 
 	set_stage(p, "recording");
-	return images_add(p->puller->o.images, &add, p->id);
+	return add_names(p, &add);
 }
 
 static void expect_layers(struct pull *p, const struct manifest *m)
@@ -152,10 +167,12 @@ static void expect_layers(struct pull *p, const struct manifest *m)
 	pthread_mutex_unlock(&p->puller->lock);
 }
 
-/* Between our looking for a layer and our naming the image a RemoveImage may have swept it: once more, then. */
-static struct err *layers_and_record(struct pull *p, struct documents *d)
+/* An image that is here may have come with its layers packed otherwise: those will do. Between our looking for it or for
+ * a layer and our naming the image a RemoveImage may have taken it: once more, then. */
+static struct err *layers_and_record(struct pull *p, struct documents *d, bool here)
 {
-	TRY(get_layers(p));
+	if (!here)
+		TRY(get_layers(p));
 	struct err *e = record(p, d);
 
 	if (!err_is(e, ERR_UNAVAILABLE))
@@ -168,13 +185,14 @@ static struct err *layers_and_record(struct pull *p, struct documents *d)
 }
 
 /* An image that is here needs no blob at all. */
-static struct err *get_config(struct pull *p, const struct documents_want *want, struct documents *d)
+static struct err *get_config(struct pull *p, const struct documents_want *want, struct documents *d, bool *ret_here)
 {
 	_image_ struct image *here = NULL;
 	struct err *e = images_find(p->puller->o.images, d->manifest.config.digest, &here);
 
-	if (!e && !strcmp(here->id, d->manifest.config.digest))
-		return documents_use_config(d, here->config_json, here->config_len);
+	*ret_here = !e && !strcmp(here->id, d->manifest.config.digest);
+	if (*ret_here)
+		return documents_use_config(want, d, here->config_json, here->config_len);
 	err_free(e);
 	set_stage(p, "fetching the configuration");
 	return documents_get_config(want, d);
@@ -183,18 +201,20 @@ static struct err *get_config(struct pull *p, const struct documents_want *want,
 static struct err *fetch_all(struct pull *p)
 {
 	_cleanup_(documents_done) struct documents d = { 0 };
-	const struct documents_want want = { p->fetch, &p->ref, p->puller->o.progress_timeout_ns };
+	const struct documents_want want = { p->fetch, &p->ref, p->puller->o.progress_timeout_ns, p->puller->o.platform };
+
+	bool here = false;
 
 	set_stage(p, "fetching the manifest");
 	TRY(documents_get_manifest(&want, &d));
 	expect_layers(p, &d.manifest);
-	TRY(get_config(p, &want, &d));
+	TRY(get_config(p, &want, &d, &here));
 	p->manifest = &d.manifest;
 	p->config = &d.config;
-	return layers_and_record(p, &d);
+	return layers_and_record(p, &d, here);
 }
 
-static struct err *run(struct pull *p)
+static struct err *start_fetch(struct pull *p, struct fetch **ret)
 {
 	const struct puller_options *o = &p->puller->o;
 	const struct fetch_options fo = {
@@ -203,19 +223,26 @@ static struct err *run(struct pull *p)
 		.auth = p->has_auth ? &p->auth : NULL,
 		.uid = o->fetch_uid,
 	};
-	struct fetch *f = NULL;
 
 	set_stage(p, "starting");
-	TRY(fetch_start(&p->ref, &fo, &f));
+	return fetch_start(&p->ref, &fo, ret);
+}
+
+static struct err *run(struct pull *p)
+{
+	struct fetch *own = NULL;
+
+	if (!p->archive)
+		TRY(start_fetch(p, &own));
 	pthread_mutex_lock(&p->puller->lock);
-	p->fetch = f;
+	p->fetch = own ? own : p->archive;
 	pthread_mutex_unlock(&p->puller->lock);
 	struct err *e = is_cancelled(p) ? err_new(ERR_CANCELLED, "nobody waits for it any more") : fetch_all(p);
 
 	pthread_mutex_lock(&p->puller->lock);
 	p->fetch = NULL;
 	pthread_mutex_unlock(&p->puller->lock);
-	fetch_stop(f);
+	fetch_stop(own);
 	return e;
 }
 
@@ -230,7 +257,7 @@ void *pull_thread(void *arg)
 		pthread_cond_wait(&all->room, &all->lock);
 	all->running++;
 	pthread_mutex_unlock(&all->lock);
-	struct err *e = err_wrap(run(p), "pull %s", p->text);
+	struct err *e = err_wrap(run(p), "%s %s", p->archive ? "image" : "pull", p->text);
 
 	pthread_mutex_lock(&all->lock);
 	all->running--;

@@ -25,7 +25,10 @@ struct pull {
 	struct list link;           /* (lock) */
 	struct puller *puller;
 	char *key;                  /* reference and who asks: the same is one pull */
-	struct reference ref;
+	struct reference ref;       /* from an archive: the digest only */
+	struct reference named;     /* what it is called, unless as that */
+	struct fetch *archive;      /* borrowed, or NULL */
+	struct strv tags, digest_refs;  /* of an archive's image */
 	char *text;                 /* the reference as asked */
 	struct fetch_auth auth;     /* copies */
 	bool has_auth;

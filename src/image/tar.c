@@ -50,6 +50,11 @@ static const unsigned char *take(struct tar *t, size_t n)
 static struct err *skip(struct tar *t, uint64_t n)
 {
 	while (n > 0) {
+		if (t->n == 0 && t->source.skip) {
+			TRY(t->source.skip(t->source.ctx, n));
+			t->offset += n;
+			return NULL;
+		}
 		TRY(refill(t));
 		if (t->n == 0)
 			return cut_short(t);
@@ -260,6 +265,11 @@ struct err *tar_next(struct tar *t, const struct tar_entry **ret_entry)
 		TRY_WRAP(read_entry(t), "tar archive, header at byte %llu", (unsigned long long)at);
 	*ret_entry = t->ended ? NULL : &t->entry;
 	return NULL;
+}
+
+uint64_t tar_offset(const struct tar *t)
+{
+	return t->offset;
 }
 
 struct err *tar_data(struct tar *t, const unsigned char **ret_p, size_t *ret_n)

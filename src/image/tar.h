@@ -21,6 +21,8 @@
 struct tar_source {
 	struct err *(*next)(void *ctx, const unsigned char **ret_p, size_t *ret_n);
 	void *ctx;
+	/* May be NULL: passes over *n* bytes after those that *next* gave; an error if there are not so many. */
+	struct err *(*skip)(void *ctx, uint64_t n);
 };
 
 enum tar_type { TAR_FILE, TAR_LINK, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DIR, TAR_FIFO };
@@ -53,5 +55,8 @@ struct err *tar_next(struct tar *t, const struct tar_entry **ret_entry) _must_ch
 
 /* The next bytes of the entry's data, of a sparse file those that are there; *ret_n* 0: no more. */
 struct err *tar_data(struct tar *t, const unsigned char **ret_p, size_t *ret_n) _must_check_;
+
+/* Bytes of the archive gone through: after tar_next() the place of the entry's data. */
+uint64_t tar_offset(const struct tar *t);
 
 #endif

@@ -33,7 +33,7 @@ static void open_archive(size_t step)
 	at = 0;
 	piece = step;
 	tar_free(TAKE(reader));
-	reader = tar_new((struct tar_source){next_piece, &at});
+	reader = tar_new((struct tar_source){.next = next_piece, .ctx = &at});
 }
 
 static void sum_header(unsigned char *h)

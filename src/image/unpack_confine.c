@@ -1,5 +1,6 @@
 #include "image/unpack_confine.h"
 
+#include "image/confine.h"
 #include "image/unpack.h"
 #include "sys/namespace.h"
 
@@ -8,7 +9,6 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -23,27 +23,13 @@ static struct err *close_others(void)
 	return NULL;
 }
 
-static struct err *set_limit(int what, uint64_t value, const char *name)
-{
-	struct rlimit old;
-
-	if (getrlimit((unsigned)what, &old) < 0)
-		return err_errno(errno, "getrlimit %s", name);
-	rlim_t max = MIN(old.rlim_max, (rlim_t)value);
-	struct rlimit now = {max, max};
-
-	if (setrlimit((unsigned)what, &now) < 0)
-		return err_errno(errno, "setrlimit %s", name);
-	return NULL;
-}
-
 static struct err *set_limits(const struct unpack_confine *c)
 {
 	if (c->memory)
-		TRY(set_limit(RLIMIT_AS, c->memory, "AS"));
-	TRY(set_limit(RLIMIT_CORE, 0, "CORE"));
-	TRY(set_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
-	return set_limit(RLIMIT_FSIZE, c->image_max, "FSIZE");
+		TRY(confine_limit(RLIMIT_AS, c->memory, "AS"));
+	TRY(confine_limit(RLIMIT_CORE, 0, "CORE"));
+	TRY(confine_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
+	return confine_limit(RLIMIT_FSIZE, c->image_max, "FSIZE");
 }
 
 /* setresuid(2) from root clears all capabilities; no_new_privs keeps them from coming back. */
@@ -112,18 +98,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	/* No memory that can be executed. */
-	static const int mapping[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
-
-	for (size_t i = 0; i < ARRAY_LEN(mapping) && !failed; i++)
-		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping[i], 1,
-					  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* abort(3) of ourselves, no other signal to nobody else: tgkill(getpid(), …, SIGABRT) */
-	if (!failed)
-		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-					  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
-					  SCMP_A2(SCMP_CMP_EQ, SIGABRT));
-	return failed;
+	return failed ? failed : confine_add_memory_rules(filter);
 }
 
 struct err *unpack_confine_calls(void)

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		abort();
 	/* pieces of odd sizes, so that headers and names straddle them */
 	struct pieces s = {data, size, size % 3 ? size % 1000 + 1 : SIZE_MAX};
-	_tar_ struct tar *t = tar_new((struct tar_source){next_piece, &s});
+	_tar_ struct tar *t = tar_new((struct tar_source){.next = next_piece, .ctx = &s});
 
 	err_free(build(t, fd));
 	return 0;

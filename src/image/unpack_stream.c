@@ -42,7 +42,7 @@ struct err *unpack_from_pipe(struct unpack_pipe *pipe, int image_fd, uint64_t ma
 {
 	struct hashed source = {.pipe = pipe};
 	_erofs_writer_ struct erofs_writer *w = NULL;
-	_tar_ struct tar *t = tar_new((struct tar_source){next_hashed, &source});
+	_tar_ struct tar *t = tar_new((struct tar_source){.next = next_hashed, .ctx = &source});
 	unsigned char digest[SHA256_LEN];
 	const unsigned char *p = NULL;
 	struct unpack_result r = {0};

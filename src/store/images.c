@@ -206,7 +206,7 @@ static struct err *add_entry(struct images *im, const struct images_add *a, cons
 	for (size_t i = 0; i < a->layers->len; i++)
 		if (!layers_have(im->layers, a->layers->items[i]))
 			return err_new(ERR_UNAVAILABLE, "layer %s was removed in the meantime", a->layers->items[i]);
-	int64_t now = clock_wall_ns();
+	int64_t now = a->pulled_ns ? a->pulled_ns : clock_wall_ns();
 
 	TRY(images_disk_write(im->stores[0].images, id + strlen("sha256:"), a, now));
 	e = base_alloc(sizeof(*e));

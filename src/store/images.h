@@ -64,6 +64,7 @@ struct images_add {
 	const struct strv *layers;
 	const char *tag;                /* host/repository:tag */
 	const char *digest_ref;         /* host/repository@digest as pulled (an index's digest, if asked so) */
+	int64_t pulled_ns;              /* wall clock; 0: now */
 };
 struct err *images_add(struct images *im, const struct images_add *a, char ret_id[72]) _must_check_;
 

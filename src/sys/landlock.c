@@ -23,7 +23,7 @@ static struct err *allow_reading(int ruleset, const char *path)
 	return NULL;
 }
 
-struct err *landlock_confine(const char *const *readable)
+static struct err *make_ruleset(int *ret_fd)
 {
 	const struct landlock_ruleset_attr attr = {
 		.handled_access_fs = ALL_FS,
@@ -34,13 +34,34 @@ struct err *landlock_confine(const char *const *readable)
 
 	if (abi < ABI_NEEDED)
 		return err_new(ERR_UNIMPLEMENTED, "this kernel has no Landlock of Linux 6.12 (is it in the lsm= list?)");
-	_close_ int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	*ret_fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	return *ret_fd < 0 ? err_errno(errno, "landlock") : NULL;
+}
 
-	if (ruleset < 0)
-		return err_errno(errno, "landlock");
-	for (; *readable; readable++)
-		TRY(allow_reading(ruleset, *readable));
+static struct err *restrict_self(int ruleset)
+{
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return err_errno(errno, "landlock");
 	return NULL;
+}
+
+struct err *landlock_confine(const char *const *readable)
+{
+	_close_ int ruleset = -1;
+
+	TRY(make_ruleset(&ruleset));
+	for (; *readable; readable++)
+		TRY(allow_reading(ruleset, *readable));
+	return restrict_self(ruleset);
+}
+
+struct err *landlock_confine_below(int dirfd)
+{
+	const struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE, .parent_fd = dirfd };
+	_close_ int ruleset = -1;
+
+	TRY(make_ruleset(&ruleset));
+	if (dirfd >= 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		return err_errno(errno, "landlock");
+	return restrict_self(ruleset);
 }

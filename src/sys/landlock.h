@@ -9,5 +9,7 @@
  * and reach no abstract socket and signal no process outside. Descriptors that are open stay usable.
  * Needs no_new_privs. A kernel without Landlock (or before 6.12) is ERR_UNIMPLEMENTED. */
 struct err *landlock_confine(const char *const *readable) _must_check_;
+/* The same; readable is what lies below the directory *dirfd*; -1: nothing. */
+struct err *landlock_confine_below(int dirfd) _must_check_;
 
 #endif
