@@ -1,6 +1,7 @@
 #include "box/console.h"
 
 #include "sys/mount.h"
+#include "sys/pass.h"
 #include "sys/path.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -53,29 +53,6 @@ static struct err *open_peer(int master, const struct oci_process *p, int *ret_f
 	return NULL;
 }
 
-/* The name goes along as data, as runc sends it. */
-static struct err *send_master(int socket, int master)
-{
-	char name[] = "/dev/ptmx";
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = name, .iov_len = sizeof(name) - 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &master, sizeof(int));
-	if (sendmsg(socket, &msg, MSG_NOSIGNAL) < 0)
-		return err_errno(errno, "hand over the terminal");
-	return NULL;
-}
-
 static struct err *bind_console(int root_fd, int fd)
 {
 	_close_ int mount_fd = -1, target = -1;
@@ -93,7 +70,8 @@ struct err *console_open(int root_fd, const struct oci_process *p, int socket, b
 		return err_new(ERR_INVALID, "the process wants a terminal, but there is nobody to take it");
 	TRY(open_master(root_fd, &master));
 	TRY(open_peer(master, p, &fd));
-	TRY(send_master(socket, master));
+	/* The name goes along as data, as runc sends it. */
+	TRY_WRAP(pass_send(socket, master, "/dev/ptmx", strlen("/dev/ptmx")), "the terminal");
 	if (bind)
 		TRY_WRAP(bind_console(root_fd, fd), "/dev/console");
 	*ret_fd = TAKE_FD(fd);

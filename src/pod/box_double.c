@@ -10,13 +10,13 @@
 
 #include "base/str.h"
 #include "sys/clone.h"
+#include "sys/pass.h"
 #include "sys/pidfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
 
@@ -26,25 +26,6 @@ struct job {
 	int console_socket, start_fd, error_fd;
 	int ready;               /* closed when init is set up */
 };
-
-static void send_fd(int sock, int fd)
-{
-	struct iovec iov = { (void *)"x", 1 };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-			      .msg_controllen = sizeof(control.space) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	if (sendmsg(sock, &msg, 0) < 0)
-		_exit(70);
-}
 
 static int open_terminal(int sock)
 {
@@ -57,7 +38,8 @@ static int open_terminal(int sock)
 
 	if (slave < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
 		_exit(72);
-	send_fd(sock, master);
+	if (pass_send(sock, master, "x", 1))
+		_exit(70);
 	return slave;
 }
 

@@ -1,32 +1,19 @@
 /* Terminals: the master arrives from init over a socket, as with runc's --console-socket. */
 #include "pod/state.h"
 
+#include "sys/pass.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <termios.h>
 
 struct err *mon_console_receive(int sock, int *ret_master)
 {
-	char text[64];
-	struct iovec iov = { text, sizeof(text) };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-			      .msg_controllen = sizeof(control.space) };
+	char name[PASS_NAME_MAX];
+	size_t len;
 
-	if (recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-		return err_errno(errno, "init sent no terminal");
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return err_new(ERR_INTERNAL, "init sent no terminal");
-	memcpy(ret_master, CMSG_DATA(c), sizeof(int));
+	TRY_WRAP(pass_receive(sock, name, &len, ret_master), "init sent no terminal");
 	fcntl(*ret_master, F_SETFL, O_RDWR | O_NONBLOCK);
 	return NULL;
 }

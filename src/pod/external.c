@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "spec/json.h"
+#include "sys/pass.h"
 #include "sys/spawn.h"
 
 #include <errno.h>
@@ -157,26 +158,14 @@ static struct err *listen_console(struct run *r)
 /* What came on the connection that the runtime made goes on to *console* as it is: a descriptor and a name. */
 static struct err *pass_console(const struct run *r, int console)
 {
-	char name[256];
-	struct iovec iov = { name, sizeof(name) };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-			      .msg_controllen = sizeof(control.space) };
-	_close_ int conn = accept4(r->listen, NULL, NULL, SOCK_CLOEXEC);
+	char name[PASS_NAME_MAX];
+	size_t len;
+	_close_ int master = -1, conn = accept4(r->listen, NULL, NULL, SOCK_CLOEXEC);
 
 	if (conn < 0)
 		return err_errno(errno, "the runtime sent no terminal");
-	ssize_t n = recvmsg(conn, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	if (n <= 0 || !CMSG_FIRSTHDR(&msg))
-		return err_new(ERR_INTERNAL, "the runtime sent no terminal");
-	iov.iov_len = (size_t)n;
-	if (sendmsg(console, &msg, MSG_NOSIGNAL) < 0)
-		return err_errno(errno, "hand over the terminal");
-	return NULL;
+	TRY_WRAP(pass_receive(conn, name, &len, &master), "the runtime sent no terminal");
+	return pass_send(console, master, name, len);
 }
 
 /* ---- the verbs -------------------------------------------------------------------------------- */
