@@ -41,6 +41,7 @@ func options() (o suite.Options, list bool) {
 	flag.StringVar(&o.Handler, "handler", "", "runtime handler of the pods")
 	run := pattern("run", "only cases GROUP/NAME that match")
 	skip := pattern("skip", "no cases that match")
+	short := flag.Bool("short", false, "only the cases of short.txt: those of ./build.sh test")
 	flag.BoolVar(&list, "list", false, "only print the names")
 	flag.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "of one case")
 	flag.BoolVar(&o.Slow, "slow", false, "cases that take minutes too")
@@ -59,6 +60,9 @@ func options() (o suite.Options, list bool) {
 	password := flag.String("registry-password", "", "its password")
 	flag.Parse()
 	o.Run, o.Skip = run(), skip()
+	if *short {
+		o.Short = cases.Short(cases.Groups())
+	}
 	if flag.NArg() > 0 || (o.Runtime != "crisp" && o.Runtime != "containerd") {
 		flag.Usage()
 		os.Exit(2)

@@ -22,6 +22,9 @@ func critests(bool) error {
 	if node.Systemd() {
 		args = append(args, "--cgroup-parent", "/critests.slice")
 	}
+	if node.CommandLine("crisp.short", "") == "yes" {
+		args = append(args, "--short")
+	}
 	if pattern := node.CommandLine("crisp.cases", ""); pattern != "" {
 		args = append(args, "--run", pattern)
 	}

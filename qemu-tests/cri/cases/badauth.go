@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -69,6 +70,9 @@ var authFaults = []fault{
 		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte(`{"token":"abc\r\nX-Injected: yes"}`))
 	}), words: "token|header|invalid"},
+	{name: "token-service-says-no", setup: onToken(func(w http.ResponseWriter, n int64) {
+		registry.Fail(w, http.StatusForbidden, "DENIED", "no token for you")
+	}), words: "token|401|403|denied|authenticat"},
 	{name: "token-no-json", setup: onToken(func(w http.ResponseWriter, n int64) { w.Write([]byte("<html>")) }), words: "token|json|invalid"},
 	{name: "token-empty", setup: onToken(func(w http.ResponseWriter, n int64) { w.Write([]byte("{}")) }), words: "token|no token|401|unauthorized"},
 }
@@ -154,6 +158,11 @@ func authSecrets(t *suite.T) {
 			if err != nil && strings.Contains(err.Error(), s) {
 				t.Errorf("the error holds a secret: %v", err)
 			}
+		}
+	}
+	if log, err := os.ReadFile("/run/log/" + t.Options.Runtime + ".log"); err == nil {
+		for _, s := range secrets {
+			suite.Equal(t, "a secret is in the log", strings.Contains(string(log), s), false)
 		}
 	}
 }

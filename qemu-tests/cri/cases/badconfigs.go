@@ -158,7 +158,7 @@ func userNamedDigits(t *suite.T) {
 
 func userOdd(t *suite.T) {
 	p := t.RunPod()
-	for _, user := range []string{":", "user:", ":1000", "user:nogroup:more", "us er", "user\nroot", strings.Repeat("u", 5000), "../root"} {
+	for _, user := range []string{":", "user:", ":1000", "user:nogroup:more", "us er", "user\nroot", strings.Repeat("u", 5000), "../root", "1000x"} {
 		config := suite.BaseConfig()
 		config.User = user
 		ref := t.Local.Put(fmt.Sprintf("critests/user-%d", t.Next()), "1", oci.New(oci.Options{Config: config}, t.Program, suite.BaseTree()))
@@ -175,7 +175,7 @@ func userOdd(t *suite.T) {
 		c.WaitExit()
 		r := suite.Decode[payload.Report](t, c.Stdout())
 		t.Logf("USER %.20q runs as %d:%d", user, r.UID, r.GID)
-		if strings.Contains(user, "root") && r.UID == 0 {
+		if (strings.Contains(user, "root") || user == "1000x") && r.UID == 0 {
 			t.Errorf("USER %q runs as root", user)
 		}
 	}
@@ -227,14 +227,15 @@ func workdirDescriptor(t *suite.T) {
 
 func workdirSymlink(t *suite.T) {
 	dir := t.Dir("target")
-	config := suite.BaseConfig()
-	config.WorkingDir = "/way/made/here"
-	ref := pullNew(t, config, oci.NewLayer(oci.Symlink("way", dir)))
 	p := t.RunPod()
-	c, err := startOf(p, ref)
-	t.Logf("a working directory through a symbolic link: %v", err)
-	if err == nil {
-		c.Exec("echo", "alive")
+	for _, path := range []string{"/way/made/here", dots + dir[1:] + "/made/there"} {
+		config := suite.BaseConfig()
+		config.WorkingDir = path
+		c, err := startOf(p, pullNew(t, config, oci.NewLayer(oci.Symlink("way", dir))))
+		t.Logf("working directory %s: %v", path, err)
+		if err == nil {
+			c.Exec("echo", "alive")
+		}
 	}
 	if files := node.Files(dir); len(files) != 1 {
 		t.Errorf("on the node: %v", files)

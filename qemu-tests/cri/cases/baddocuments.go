@@ -82,6 +82,19 @@ var documentFaults = []fault{
 	{name: "manifest-deeply-nested", setup: manifest(v1.MediaTypeImageManifest, func(*suite.T, *faulty) []byte {
 		return []byte(strings.Repeat(`{"a":[`, 200000))
 	}), words: "json|manifest|depth|nested|invalid|unexpected"},
+	{name: "manifest-without-a-content-type", setup: func(t *suite.T, f *faulty) {
+		f.Hook = func(w http.ResponseWriter, r *http.Request, q registry.Request) bool {
+			if q.Kind != "manifest" {
+				return false
+			}
+			w.Header()["Content-Type"] = nil // not even one that is guessed
+			w.Header().Set("Content-Length", fmt.Sprint(len(f.image.Manifest)))
+			w.Write(f.image.Manifest)
+			return true
+		}
+	}},
+	{name: "layer-of-unknown-type", image: other(func(m *v1.Manifest) { m.Layers[1].MediaType = "application/x-nonsense" }),
+		words: "type|x-nonsense|unsupported|unknown"},
 	{name: "manifest-of-unknown-type", setup: manifest("application/x-nonsense", func(*suite.T, *faulty) []byte {
 		return []byte(`{"schemaVersion":2,"mediaType":"application/x-nonsense"}`)
 	}), words: "type|x-nonsense|unsupported|unknown"},

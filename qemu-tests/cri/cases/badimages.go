@@ -37,6 +37,12 @@ type badLayer struct {
 // escaped is where the layers want to write; nothing may ever be there.
 const escaped = "critests-escaped"
 
+// canary is a file of the node that the layers want to change or take away.
+const (
+	canaryName = "critests-canary"
+	canary     = "/tmp/" + canaryName
+)
+
 func badImageCases() []suite.Case {
 	var all []suite.Case
 	for _, b := range badLayers {
@@ -51,6 +57,8 @@ func (b badLayer) run(t *suite.T) {
 		layers = append(layers, b.below(t))
 	}
 	ref, _ := serve(t, append(layers, b.layer(t))...)
+	t.Must(os.WriteFile(canary, []byte("alive"), 0o644), "a file of the node")
+	t.Cleanup(func(*suite.T) { os.Remove(canary) })
 	hwm := node.KiB(t.Serve(), "VmHWM")
 	disk := free(t)
 	start := time.Now()
@@ -71,6 +79,8 @@ func (b badLayer) run(t *suite.T) {
 		b.inside(t, t.RunPod().Run(suite.Image(ref)))
 	}
 	nothingEscaped(t)
+	text, err := os.ReadFile(canary)
+	suite.Equal(t, "the node's own file", string(text)+fmt.Sprint(err), "alive<nil>")
 	if grown := node.KiB(t.Serve(), "VmHWM") - hwm; t.Crisp() && grown > 48<<10 {
 		t.Errorf("serve grew by %d KiB at its peak", grown)
 	}
@@ -128,6 +138,12 @@ var badLayers = []badLayer{
 	{name: "hard-link-outside", layer: layer(oci.Link("data/shadow", dots+"etc/shadow")), words: "link|path|not found|no such|\\.\\.", mustFail: true},
 	{name: "hard-link-to-absolute", layer: layer(oci.Link("data/machine-id", "/etc/machine-id")), words: "link|path|not found|no such"},
 	{name: "hard-link-through-symlink", layer: layer(oci.Symlink("way", "/etc"), oci.Link("stolen", "way/machine-id")), words: "link|path|not found|no such|symbolic"},
+	{name: "hard-link-written-through", layer: layer(oci.Link("stolen", dots+"tmp/"+canaryName), oci.File("stolen", "changed", 0o644)),
+		words: "link|path|not found|no such|\\.\\."},
+	{name: "whiteout-through-symlink", layer: layer(oci.Symlink("way", "/tmp"), oci.File("way/.wh."+canaryName, "", 0o644)),
+		words: "symlink|symbolic|link|path|whiteout", inside: whole},
+	{name: "opaque-through-symlink", layer: layer(oci.Symlink("way", "/tmp"), oci.File("way/.wh..wh..opq", "", 0o644)),
+		words: "symlink|symbolic|link|path|whiteout", inside: whole},
 	{name: "hard-link-to-nothing", layer: layer(oci.Link("data/x", "no/such/file")), words: "link|not found|no such", mustFail: true},
 	{name: "hard-link-to-directory", layer: layer(oci.Dir("d", 0o755), oci.Link("data/x", "d")), words: "link|directory|permitted|not found", mustFail: true},
 	{name: "root-is-a-file", layer: layer(oci.File(".", "x", 0o644)), words: "root|directory|path|name|file", mustFail: true, crispOnly: "containerd ignores it"},
@@ -157,6 +173,10 @@ var badLayers = []badLayer{
 		h := oci.Header{Name: "neg", Mode: 0o644, Kind: '0', Change: func(b []byte) { copy(b[124:136], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe") }}.Block()
 		return append(h, make([]byte, 4096)...)
 	}), words: "size|negative|header|number|field", mustFail: true},
+	{name: "size-is-no-number", layer: rawLayer(func() []byte {
+		h := oci.Header{Name: "odd", Mode: 0o644, Kind: '0', Change: func(b []byte) { copy(b[124:136], "zzzzzzzzzzz\x00") }}.Block()
+		return append(h, make([]byte, 4096)...)
+	}), words: "size|header|number|field|octal|syntax", mustFail: true},
 	{name: "huge-pax-header", layer: rawLayer(func() []byte {
 		return oci.PaxTar("file", oci.PaxRecord("comment", strings.Repeat("x", 40<<20)))
 	}), words: "PAX|extended|header|large|limit|long", mustFail: true},
@@ -184,6 +204,14 @@ var badLayers = []badLayer{
 		b := []byte(noise(100000))
 		return oci.FromTar(b)
 	}, words: "checksum|header|tar", mustFail: true},
+	{name: "no-gzip-at-all", layer: func(*suite.T) oci.Layer {
+		b := []byte(strings.Repeat("this is no layer\n", 1000))
+		return oci.FromBlob(v1.MediaTypeImageLayerGzip, b, oci.Digest(b))
+	}, words: "gzip|header|tar|checksum|magic|format", mustFail: true},
+	{name: "no-bytes-at-all", layer: func(*suite.T) oci.Layer { return oci.FromBlob(v1.MediaTypeImageLayerGzip, nil, oci.Digest(nil)) },
+		words: "gzip|size|empty|cut|short|EOF|end", inside: whole},
+	{name: "zeros-after-the-end", layer: func(*suite.T) oci.Layer { return oci.FromTar(make([]byte, 40<<20)) },
+		words: "end|after|data|large|limit", inside: whole},
 	{name: "truncated-tar", layer: rawLayer(func() []byte {
 		b := oci.Tar(oci.File("data/cut", strings.Repeat("x", 100000), 0o644))
 		return b[:50000]
@@ -209,6 +237,7 @@ var badLayers = []badLayer{
 		b := oci.Tar(oci.File("data/x", "x", 0o644))
 		return b[:1024]
 	}), words: "end|EOF|cut|short", inside: whole},
+	{name: "twenty-thousand-entries", layer: func(*suite.T) oci.Layer { return oci.FromTar(oci.ManyFiles(20_000)) }, inside: whole},
 	{name: "million-entries", slow: true, scale: 8, layer: func(*suite.T) oci.Layer { return oci.FromTar(oci.ManyFiles(1_000_000)) }, words: "entries|limit|many|large"},
 	{name: "too-many-entries", slow: true, scale: 12, crispOnly: "rule R5", layer: func(*suite.T) oci.Layer { return oci.FromTar(oci.ManyFiles(2_200_000)) },
 		words: "entries|limit|many|large|memory", mustFail: true},

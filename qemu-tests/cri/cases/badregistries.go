@@ -314,6 +314,12 @@ var transferFaults = []fault{
 		registry.Fail(w, http.StatusServiceUnavailable, "UNAVAILABLE", "never again")
 		return true
 	}), words: "503|unavailable", limit: 4 * time.Minute},
+	{name: "500-on-everything", setup: func(t *suite.T, f *faulty) {
+		f.Hook = func(w http.ResponseWriter, r *http.Request, q registry.Request) bool {
+			registry.Fail(w, http.StatusInternalServerError, "UNKNOWN", "out of order")
+			return true
+		}
+	}, words: "500", limit: 4 * time.Minute},
 	{name: "429-with-retry-after", setup: onBlob(func(f *faulty, w http.ResponseWriter, r *http.Request, n int) bool {
 		if n == 1 {
 			w.Header().Set("Retry-After", "2")

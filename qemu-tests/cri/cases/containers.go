@@ -23,6 +23,7 @@ var containerCases = []suite.Case{
 	{Name: "not-executable", Run: containerNotExecutable},
 	{Name: "wrong-order", Run: containerWrongOrder},
 	{Name: "stop-and-remove-twice", Run: containerTwice},
+	{Name: "unknown-ids", Run: containerUnknown},
 	{Name: "remove-running", Run: containerRemoveRunning},
 	{Name: "remove-created", Run: containerRemoveCreated},
 	{Name: "next-attempt", Run: containerAttempts},
@@ -39,6 +40,7 @@ var containerCases = []suite.Case{
 	{Name: "stop-reaches-stopped-process", Run: stopStopped},
 	{Name: "init-ends-others-die", Run: initEnds},
 	{Name: "many-in-one-pod", Run: containerMany},
+	{Name: "what-is-written-stays-apart", Run: containerWrites},
 }
 
 func containerLifecycle(t *suite.T) {
@@ -249,6 +251,20 @@ func containerTwice(t *suite.T) {
 	}
 }
 
+func containerUnknown(t *suite.T) {
+	const id = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+	_, err := t.CRI.StopContainer(t.Ctx, &runtimeapi.StopContainerRequest{ContainerId: id})
+	t.Must(err, "stop of a container that is not there")
+	_, err = t.CRI.RemoveContainer(t.Ctx, &runtimeapi.RemoveContainerRequest{ContainerId: id})
+	t.Must(err, "remove of a container that is not there")
+	_, err = t.CRI.ContainerStatus(t.Ctx, &runtimeapi.ContainerStatusRequest{ContainerId: id})
+	t.WantError(err, codes.NotFound, "container")
+	_, err = t.CRI.StartContainer(t.Ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
+	t.WantError(err, codes.NotFound, "container")
+	_, err = t.CRI.ExecSync(t.Ctx, &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: suite.PayloadCommand("exit")})
+	t.WantError(err, codes.NotFound, "container")
+}
+
 func containerRemoveRunning(t *suite.T) {
 	p := t.RunPod()
 	c := p.Run()
@@ -369,87 +385,6 @@ func containerImageByID(t *suite.T) {
 	p.RunToEnd(suite.Image(s.Image.RepoDigests[0]), suite.Payload("exit")).WantExit(0)
 }
 
-func stopTerm(t *suite.T) {
-	c := t.RunPod().Run(suite.Payload("signals", "9"))
-	c.WaitText("ready")
-	start := time.Now()
-	c.Stop(60 * time.Second)
-	c.WantExit(9)
-	suite.Equal(t, "log", c.Stdout(), "signals: ready\nsignal SIGTERM\n")
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("the stop took %s though it ended at once", took)
-	}
-}
-
-func stopOfImage(t *suite.T) {
-	config := suite.BaseConfig()
-	config.StopSignal = "SIGUSR1"
-	image := pullNew(t, config)
-	c := t.RunPod().Run(suite.Image(image), suite.Payload("signals", "9"))
-	c.WaitText("ready")
-	c.Stop(60 * time.Second)
-	c.WantExit(9)
-	suite.Equal(t, "log", c.Stdout(), "signals: ready\nsignal SIGUSR1\n")
-}
-
-func stopOfSpec(t *suite.T) {
-	c := t.RunPod().Run(suite.Payload("signals", "9"), func(c *runtimeapi.ContainerConfig) {
-		c.StopSignal = runtimeapi.Signal_SIGNAL_SIGINT
-	})
-	suite.Equal(t, "stop signal of the status", c.Status().StopSignal, runtimeapi.Signal_SIGNAL_SIGINT)
-	c.WaitText("ready")
-	c.Stop(60 * time.Second)
-	c.WantExit(9)
-	suite.Equal(t, "log", c.Stdout(), "signals: ready\nsignal SIGINT\n")
-}
-
-func stopGrace(t *suite.T) {
-	c := t.RunPod().Run(suite.Payload("signals", "9", "SIGTERM"))
-	c.WaitText("ready")
-	start := time.Now()
-	c.Stop(3 * time.Second)
-	took := time.Since(start)
-	c.WantExit(137)
-	if took < 2500*time.Millisecond || took > 30*time.Second {
-		t.Errorf("the stop took %s, the grace was 3 s", took)
-	}
-	suite.Equal(t, "log", c.Stdout(), "signals: ready\nsignal SIGTERM\n")
-}
-
-func stopNoGrace(t *suite.T) {
-	c := t.RunPod().Run(suite.Payload("signals", "9"))
-	c.WaitText("ready")
-	c.Stop(0)
-	c.WantExit(137)
-}
-
-// A second stop with less patience must not wait for the first.
-func stopShorter(t *suite.T) {
-	c := t.RunPod().Run(suite.Payload("signals", "9", "SIGTERM"))
-	c.WaitText("ready")
-	start := time.Now()
-	first := make(chan error, 1)
-	go func() { first <- c.TryStop(t.Ctx, 100*time.Second) }()
-	c.WaitText("SIGTERM")
-	t.Must(c.TryStop(t.Ctx, time.Second), "the second stop")
-	t.Must(<-first, "the first stop")
-	if took := time.Since(start); took > 60*time.Second {
-		t.Errorf("the stops took %s", took)
-	}
-	c.WantExit(137)
-}
-
-// A process that SIGSTOP holds can't handle SIGTERM, but must die when the grace is over.
-func stopStopped(t *suite.T) {
-	p := t.RunPod()
-	c := p.Run()
-	for _, pid := range payloads(p, "pause") {
-		t.Must(syscall.Kill(pid, syscall.SIGSTOP), "kill")
-	}
-	c.Stop(time.Second)
-	c.WantExit(137)
-}
-
 func initEnds(t *suite.T) {
 	p := t.RunPod(suite.SharedPID)
 	c := p.Run(suite.Payload("children", "4"))
@@ -473,5 +408,22 @@ func containerMany(t *suite.T) {
 	for i, c := range all {
 		c.WantExit(0)
 		suite.Equal(t, "output", c.Text(""), fmt.Sprintf("number %d", i))
+	}
+}
+
+// Of one image each container has a root of its own.
+func containerWrites(t *suite.T) {
+	p := t.RunPod()
+	a, b := p.Run(), p.Run()
+	suite.Equal(t, "a file of the image, written", a.Errors("write", "/etc/passwd", "mine")["/etc/passwd"], "")
+	suite.Equal(t, "a file of the image, removed", a.Errors("remove", "/etc/group")["/etc/group"], "")
+	suite.Equal(t, "a new file", a.Errors("write", "/new", "x")["/new"], "")
+	for name, c := range map[string]*suite.Container{"the other": b, "a later one": p.Run()} {
+		if text := c.ReadText("/etc/passwd"); !strings.HasPrefix(text, "root:") {
+			t.Errorf("%s reads %q", name, text)
+		}
+		got := c.Errors("exists", "/etc/group", "/new")
+		suite.Equal(t, "for "+name+" the removed file", got["/etc/group"], "")
+		suite.Equal(t, "for "+name+" the new file", got["/new"], "ENOENT")
 	}
 }

@@ -1,23 +1,17 @@
 package cases
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"crisp.dev/qemu-tests/cri/node"
 	"crisp.dev/qemu-tests/cri/oci"
-	"crisp.dev/qemu-tests/cri/payload"
-	"crisp.dev/qemu-tests/cri/registry"
 	"crisp.dev/qemu-tests/cri/suite"
 )
 
@@ -36,6 +30,7 @@ var imageCases = []suite.Case{
 	{Name: "user-of-the-image", Run: imageUser},
 	{Name: "pinned", Run: imagePinned, CrispOnly: "containerd pins its pause image only"},
 	{Name: "file-system-info", Run: imageFsInfo},
+	{Name: "removed-gives-the-room-back", Run: imageRoom},
 	{Name: "shared-layers-once", Run: imageShared, CrispOnly: "containerd keeps blobs too"},
 	{Name: "same-layer-twice", Run: imageSameLayer},
 	{Name: "ten-callers-one-pull", Run: imageTenCallers},
@@ -51,6 +46,7 @@ var imageCases = []suite.Case{
 	{Name: "registry-without-credentials", Run: registryNoAuth},
 	{Name: "registry-wrong-credentials", Run: registryWrongAuth},
 	{Name: "registry-layers-and-zstd", Run: registryLayers},
+	{Name: "registry-configuration", Run: registryConfig},
 	{Name: "registry-multi-architecture", Run: registryMulti},
 	{Name: "registry-other-architecture-only", Run: registryOther},
 }
@@ -79,8 +75,12 @@ func serve(t *suite.T, more ...oci.Layer) (ref string, image *oci.Image) {
 }
 
 func digestRef(ref string, image *oci.Image) string {
+	return cutTag(ref) + "@" + image.Digest()
+}
+
+func cutTag(ref string) string {
 	name, _, _ := cutLast(ref, ":")
-	return name + "@" + image.Digest()
+	return name
 }
 
 func cutLast(s, sep string) (string, string, bool) {
@@ -265,6 +265,8 @@ func imageNotThere(t *suite.T) {
 	}
 	_, err := pull(t, t.Local.Addr+"/no/such:1")
 	t.WantError(err, codes.NotFound, "no/such:1.*(not found|404|unknown)")
+	_, err = pull(t, cutTag(t.Base)+"@sha256:"+strings.Repeat("ab", 32))
+	t.WantError(err, codes.NotFound, "abab.*(not found|404|unknown)")
 }
 
 func imageFilter(t *suite.T) {
@@ -338,6 +340,22 @@ func imageFsInfo(t *suite.T) {
 	}
 }
 
+// The kubelet's garbage collection counts on it.
+func imageRoom(t *suite.T) {
+	const size = 16 << 20
+	before := free(t)
+	ref, _ := serve(t, t.Padding(size))
+	_, err := pull(t, ref)
+	t.Must(err, "PullImage")
+	if used := before - free(t); used < size*3/4 {
+		t.Errorf("a pull of %d bytes took %d of the disk", size, used)
+	}
+	removeImage(t, ref)
+	if !t.Until(90*time.Second, func() bool { return before-free(t) < size/4 }) {
+		t.Errorf("%d bytes of %d are still taken", before-free(t), size)
+	}
+}
+
 func imageShared(t *suite.T) {
 	big := t.Padding(8 << 20)
 	first, _ := serve(t, big)
@@ -373,124 +391,8 @@ func imageSameLayer(t *suite.T) {
 	}
 }
 
-// slowRegistry serves an image whose blobs come byte by byte until they are let go.
-func slowRegistry(t *suite.T) (s *registry.Server, ref string, release func()) {
-	gate := make(chan struct{})
-	s = startRegistry(t)
-	s.Hook = func(w http.ResponseWriter, r *http.Request, q registry.Request) bool {
-		if q.Kind != "blob" || r.Method == http.MethodHead {
-			return false
-		}
-		select {
-		case <-gate:
-		case <-r.Context().Done():
-			return true
-		}
-		return false
-	}
-	ref = s.Put("critests/slow", "1", oci.New(oci.Options{Config: suite.BaseConfig()}, suite.BaseTree(), t.Padding(100000)))
-	t.Cleanup(func(t *suite.T) { removeImage(t, ref) })
-	var once sync.Once
-	release = func() { once.Do(func() { close(gate) }) }
-	t.Cleanup(func(*suite.T) { release() })
-	return s, ref, release
-}
-
-// startRegistry is one of the case's own, trusted.
-func startRegistry(t *suite.T) *registry.Server {
-	s, err := registry.Start(t.CA, registry.Cert{})
-	t.Must(err, "registry")
-	remove, err := t.Trust(s.Addr, t.CA.PEM, t.HostsTOML(s.Addr, "https", true))
-	t.Must(err, "registry settings")
-	t.Cleanup(func(*suite.T) { s.Close(); remove() })
-	return s
-}
-
-func imageTenCallers(t *suite.T) {
-	s, ref, release := slowRegistry(t)
-	const callers = 10
-	errs, ids := make(chan error, callers), make(chan string, callers)
-	for i := 0; i < callers; i++ {
-		go func() {
-			id, err := pull(t, ref)
-			errs <- err
-			ids <- id
-		}()
-	}
-	if !t.Until(30*time.Second, func() bool { return s.Seen("blob") > 0 }) {
-		t.Errorf("nobody asks for a blob")
-	}
-	time.Sleep(time.Second)
-	release()
-	seen := map[string]bool{}
-	for i := 0; i < callers; i++ {
-		if err := <-errs; err != nil {
-			t.Errorf("one of the callers: %v", err)
-		}
-		seen[<-ids] = true
-	}
-	suite.Equal(t, "different answers", len(seen), 1)
-	blobs := map[string]int{}
-	for _, q := range s.Requests() {
-		if q.Kind == "blob" && q.Method == http.MethodGet {
-			blobs[q.Ref]++
-		}
-	}
-	for ref, n := range blobs {
-		if n > 1 {
-			t.Errorf("blob %.20s was fetched %d times", ref, n)
-		}
-	}
-}
-
-func imageCancelled(t *suite.T) {
-	s, ref, _ := slowRegistry(t)
-	ctx, cancel := context.WithCancel(t.Ctx)
-	done := make(chan error, 1)
-	go func() {
-		_, err := t.Images.PullImage(ctx, &runtimeapi.PullImageRequest{Image: spec(ref)})
-		done <- err
-	}()
-	if !t.Until(30*time.Second, func() bool { return s.Seen("blob") > 0 }) {
-		t.Errorf("nobody asks for a blob")
-	}
-	cancel()
-	if code := status.Code(<-done); code != codes.Canceled {
-		t.Errorf("the call ended with %s", code)
-	}
-	if !t.Until(30*time.Second, func() bool { return s.Open() == 0 }) {
-		t.Errorf("%d connections to the registry are still open: the pull goes on", s.Open())
-	}
-	if imageStatus(t, ref) != nil {
-		t.Errorf("the image is there")
-	}
-}
-
-func imageOneLeaves(t *suite.T) {
-	s, ref, release := slowRegistry(t)
-	ctx, cancel := context.WithCancel(t.Ctx)
-	first, second := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := t.Images.PullImage(ctx, &runtimeapi.PullImageRequest{Image: spec(ref)})
-		first <- err
-	}()
-	if !t.Until(30*time.Second, func() bool { return s.Seen("blob") > 0 }) {
-		t.Errorf("nobody asks for a blob")
-	}
-	go func() {
-		_, err := pull(t, ref)
-		second <- err
-	}()
-	time.Sleep(time.Second)
-	cancel()
-	<-first
-	time.Sleep(500 * time.Millisecond)
-	release()
-	t.Must(<-second, "the pull of the one who stayed")
-}
-
 func imageBadRefs(t *suite.T) {
-	for _, ref := range []string{"upper/CASE:1", "a b", "host:port/name", "name:tag:tag", "name@sha256:short", "../../etc/passwd",
+	for _, ref := range []string{"", "host/name:", "upper/CASE:1", "a b", "host:port/name", "name:tag:tag", "name@sha256:short", "../../etc/passwd",
 		"host/../name:1", "name@md5:d41d8cd98f00b204e9800998ecf8427e", "https://registry.test/x", strings.Repeat("a", 5000),
 		"name:" + strings.Repeat("t", 129), "host/name:ta g", "host/na\nme", "-name", "host/name:.tag"} {
 		_, err := pull(t, ref)
@@ -597,110 +499,4 @@ func imageManyLayers(t *suite.T) {
 	for path, e := range got {
 		suite.Equal(t, path, e, "")
 	}
-}
-
-func registryAuth(t *suite.T) *runtimeapi.AuthConfig {
-	return &runtimeapi.AuthConfig{Username: t.Registry.User, Password: t.Registry.Password, ServerAddress: t.Registry.Host}
-}
-
-// pullFrom pulls from the machine's own registry, whose images are real tools' work.
-func pullFrom(t *suite.T, name string) string {
-	ref := t.Image(name)
-	_, err := t.Images.PullImage(t.Ctx, &runtimeapi.PullImageRequest{Image: spec(ref), Auth: registryAuth(t)})
-	if status.Code(err) == codes.Unavailable || err != nil && strings.Contains(err.Error(), "connection refused") {
-		t.Skipf("no registry at %s: %v", t.Registry.Host, err)
-	}
-	t.Must(err, "PullImage %s", ref)
-	t.Cleanup(func(t *suite.T) { removeImage(t, ref) })
-	return ref
-}
-
-func registryToybox(t *suite.T) {
-	ref := pullFrom(t, t.Registry.Toybox)
-	c := t.RunPod().RunToEnd(suite.Image(ref), command("/bin/sh", "-c", "echo hello from $0; id -u", "toybox"))
-	suite.Equal(t, "output", c.Stdout(), "hello from toybox\n0\n")
-}
-
-func registryNoAuth(t *suite.T) {
-	if _, err := os.Stat("/etc/crisp/auth.json"); err == nil || !t.Crisp() {
-		t.Skipf("the node has credentials of its own")
-	}
-	_, err := pull(t, t.Image(t.Registry.Toybox))
-	t.WantError(err, codes.OK, "401|unauthorized|credentials|authentication")
-}
-
-func registryWrongAuth(t *suite.T) {
-	s := startRegistry(t)
-	s.User, s.Password = "who", "right-password"
-	ref := s.Put("critests/private", "1", oci.New(oci.Options{}, t.Padding(10)))
-	_, err := t.Images.PullImage(t.Ctx, &runtimeapi.PullImageRequest{Image: spec(ref),
-		Auth: &runtimeapi.AuthConfig{Username: "who", Password: "wrong-password"}})
-	t.WantError(err, codes.OK, "401|unauthorized|credentials|authentication|denied")
-	if err != nil && strings.Contains(err.Error(), "wrong-password") {
-		t.Errorf("the password is in the error's text")
-	}
-	_, err = pull(t, ref)
-	t.WantError(err, codes.OK, "401|unauthorized|credentials|authentication|denied")
-	_, err = t.Images.PullImage(t.Ctx, &runtimeapi.PullImageRequest{Image: spec(ref),
-		Auth: &runtimeapi.AuthConfig{Username: "who", Password: "right-password"}})
-	t.Must(err, "PullImage with the right password")
-	removeImage(t, ref)
-}
-
-// tree of a directory in a new container of an image.
-func treeOf(t *suite.T, ref, dir string) map[string]payload.Node {
-	self := t.Dir("program")
-	program, err := os.ReadFile("/proc/self/exe")
-	t.Must(err, "own binary")
-	t.Must(os.WriteFile(self+"/critests", program, 0o755), "program")
-	c := t.RunPod().RunToEnd(suite.Image(ref), suite.Mounts(&runtimeapi.Mount{HostPath: self, ContainerPath: "/.critests", Readonly: true}),
-		command("/.critests/critests", "payload", "tree", dir), env("PATH", "/"))
-	c.WantExit(0)
-	return suite.Decode[map[string]payload.Node](t, c.Stdout())
-}
-
-// What umoci wrote: whiteouts, an opaque directory, hard links, a capability; the zstd one is the same.
-func registryLayers(t *suite.T) {
-	gz := treeOf(t, pullFrom(t, t.Registry.Layered), "/opt")
-	for name, want := range map[string]bool{"opaque/upper": true, "opaque/lower": false, "gone": true, "gone/file": false,
-		"replaced/file": true, "link-a": true, "link-b": false, "ping-cap": true, "fifo": true, "sparse": true, "näme with blanks": true} {
-		if _, ok := gz[name]; ok != want {
-			t.Errorf("/opt/%s is there: %v, wanted %v", name, ok, want)
-		}
-	}
-	if gz["ping-cap"].Xattrs["security.capability"] == "" {
-		t.Errorf("ping-cap has lost its capability: %+v", gz["ping-cap"])
-	}
-	suite.Equal(t, "mode of the setuid program", fmt.Sprintf("%#o", gz["id-setuid"].Mode&0o7777), "04755")
-	if t.Crisp() {
-		suite.Equal(t, "user attribute", gz["link-a"].Xattrs["user.crisp"], "68656c6c6f")
-	}
-	zstd := treeOf(t, pullFrom(t, t.Registry.Zstd), "/opt")
-	suite.Equal(t, "files of the zstd one", len(zstd), len(gz))
-	for name, a := range gz {
-		b := zstd[name]
-		if a.Mode != b.Mode || a.Size != b.Size || a.Sum != b.Sum || a.Target != b.Target || a.Mtime != b.Mtime {
-			t.Errorf("/opt/%s differs: %+v %+v", name, a, b)
-		}
-	}
-}
-
-func registryMulti(t *suite.T) {
-	ref := pullFrom(t, t.Registry.Multi)
-	c := t.RunPod().RunToEnd(suite.Image(ref), command("/bin/cat", "/etc/architecture"))
-	suite.Equal(t, "architecture", strings.TrimSpace(c.Stdout()), runtime.GOARCH)
-}
-
-// Not an index but a manifest: its configuration says another architecture, or an index of others: words either way.
-func registryOther(t *suite.T) {
-	ref := t.Image(t.Registry.OtherOnly)
-	_, err := t.Images.PullImage(t.Ctx, &runtimeapi.PullImageRequest{Image: spec(ref), Auth: registryAuth(t)})
-	if err == nil {
-		removeImage(t, ref)
-		if t.Crisp() {
-			t.Errorf("an image of another architecture was taken")
-		}
-		return
-	}
-	t.WantError(err, codes.OK, "arm64|amd64|platform|architecture")
 }

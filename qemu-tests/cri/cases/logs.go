@@ -22,6 +22,7 @@ var logCases = []suite.Case{
 	{Name: "nothing", Run: logNothing},
 	{Name: "ten-MiB", Run: logLarge},
 	{Name: "order-and-times", Run: logOrder},
+	{Name: "20000-lines-of-both-streams", Run: logBoth},
 	{Name: "reopen-after-rename", Run: logReopen},
 	{Name: "reopen-loses-nothing", Run: logReopenBusy},
 	{Name: "reopen-when-it-is-gone", Run: logReopenGone},
@@ -121,6 +122,22 @@ func logOrder(t *suite.T) {
 		last = l.Time
 	}
 	suite.Equal(t, "lines", len(c.Lines()), 100)
+}
+
+// Each stream is in its own order, all of both is there, and time does not go back.
+func logBoth(t *suite.T) {
+	const count = 20000
+	c := t.RunPod().RunToEnd(suite.Payload("lines", fmt.Sprint(count)))
+	next := map[string]int{"stdout": 0, "stderr": 1}
+	var last time.Time
+	for _, l := range c.Lines() {
+		if l.Text != fmt.Sprintf("line %d", next[l.Stream]) || l.Time.Before(last) {
+			t.Fatalf("%s at %s: %q, wanted line %d; the one before it is of %s", l.Stream, l.Time, l.Text, next[l.Stream], last)
+		}
+		next[l.Stream] += 2
+		last = l.Time
+	}
+	suite.Equal(t, "stdout and stderr", fmt.Sprint(next["stdout"], next["stderr"]), fmt.Sprint(count, count+1))
 }
 
 func reopen(t *suite.T, c *suite.Container) error {

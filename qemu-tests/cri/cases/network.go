@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"crisp.dev/qemu-tests/cri/node"
@@ -29,6 +30,7 @@ var networkCases = []suite.Case{
 	{Name: "address-given-back", Run: networkGivenBack},
 	{Name: "stopped-pod-keeps-no-address", Run: networkStopped},
 	{Name: "ten-at-once", Run: networkTen, Scale: 2},
+	{Name: "plugin-that-fails-is-told-and-undone", Run: networkPluginFails, CrispOnly: "other words"},
 }
 
 func networkHost(t *suite.T) {
@@ -272,4 +274,20 @@ func networkTen(t *suite.T) {
 		}
 	}
 	t.Logf("%d pods up and down in %s", count, time.Since(start))
+}
+
+// The last plugin of the chain refuses such a rate: those before it have made an interface, and given an address.
+func networkPluginFails(t *suite.T) {
+	config := t.PodConfig(suite.CNI)
+	config.Annotations["kubernetes.io/ingress-bandwidth"] = "1"
+	links := len(node.Links())
+	p, err := t.TryPod(config, "")
+	if err == nil {
+		p.End()
+	}
+	t.WantError(err, codes.OK, "bandwidth")
+	suite.Equal(t, "network links", len(node.Links()), links)
+	for _, left := range t.Pods(&runtimeapi.PodSandboxFilter{LabelSelector: config.Labels}) {
+		t.Errorf("the pod is there: %v", left)
+	}
 }

@@ -203,6 +203,7 @@ func podAttempts(t *suite.T) {
 	if q.ID == p.ID {
 		t.Errorf("two attempts, one ID")
 	}
+	suite.Equal(t, "attempt of the status", q.Status().Metadata.Attempt, 1)
 }
 
 // Mutations finish though their caller is gone; the pod must be found, or nothing be left.

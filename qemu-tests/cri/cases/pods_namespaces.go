@@ -150,12 +150,13 @@ func podSysctls(t *suite.T) {
 func podBadSysctls(t *suite.T) {
 	before, _ := os.ReadFile("/proc/sys/kernel/core_pattern")
 	for key, value := range map[string]string{
-		"kernel.core_pattern":         "|/bin/evil",          // not of a namespace
-		"kernel.shm_rmid_forced":      "1+kernel.msgmax=1",   // CVE-2022-0811: one key, one value
-		"net/../kernel/core_pattern":  "x",                   // a path
-		"net.ipv4.no_such_sysctl_abc": "1",                   // not there
-		"vm.swappiness":               "1",                   // the node's
-		"kernel.msgmax":               "8192\nkernel.sem=1 ", // two lines
+		"kernel.core_pattern":                     "|/bin/evil",          // not of a namespace
+		"kernel.shm_rmid_forced":                  "1+kernel.msgmax=1",   // CVE-2022-0811: one key, one value
+		"net/../kernel/core_pattern":              "x",                   // a path
+		"net.ipv4.no_such_sysctl_abc":             "1",                   // not there
+		"vm.swappiness":                           "1",                   // the node's
+		"kernel.msgmax":                           "8192\nkernel.sem=1 ", // two lines
+		"net.ipv4.ip_forward+kernel.core_pattern": "0",                   // two keys
 	} {
 		config := t.PodConfig(suite.CNI)
 		config.Linux.Sysctls = map[string]string{key: value}

@@ -143,17 +143,19 @@ func resUnified(t *suite.T) {
 }
 
 func resUnifiedBad(t *suite.T) {
-	p := t.RunPod()
-	for _, c := range []struct{ key, value, words string }{
+	type wrong struct{ key, value, words string }
+	all := []wrong{
 		{"memory.no_such_file", "1", "memory.no_such_file"},
 		{"memory.high", "not a number", "memory.high"},
 		{"../critests/memory.max", "1", "unified|memory.max"},
-		{"cgroup.procs", "1", "cgroup.procs"},
 		{"nonsense", "1", "nonsense"},
-	} {
-		if !t.Crisp() && c.key == "cgroup.procs" {
-			continue
-		}
+	}
+	if t.Crisp() { // others leave these to the kernel
+		all = append(all, []wrong{{"cgroup.procs", "1", "cgroup.procs"}, {"cgroup.kill", "1", "cgroup.kill"},
+			{"/memory.max", "1", "unified|memory.max"}, {"a/b", "1", "unified|a/b"}, {"", "1", "unified|empty|key"}}...)
+	}
+	p := t.RunPod()
+	for _, c := range all {
 		made, err := p.TryCreate(p.ContainerConfig(suite.Resources(&runtimeapi.LinuxContainerResources{
 			Unified: map[string]string{c.key: c.value}})))
 		if err == nil {

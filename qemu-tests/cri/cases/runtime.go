@@ -52,6 +52,9 @@ func version(t *suite.T) {
 func statusConditions(t *suite.T) {
 	r, err := t.CRI.Status(t.Ctx, &runtimeapi.StatusRequest{Verbose: true})
 	t.Must(err, "Status")
+	if len(r.Info) == 0 {
+		t.Errorf("the verbose status says no more than the other")
+	}
 	conditions := map[string]*runtimeapi.RuntimeCondition{}
 	for _, c := range r.GetStatus().GetConditions() {
 		conditions[c.Type] = c
@@ -70,16 +73,11 @@ func statusConditions(t *suite.T) {
 func statusHandlers(t *suite.T) {
 	r, err := t.CRI.Status(t.Ctx, &runtimeapi.StatusRequest{})
 	t.Must(err, "Status")
-	var def *runtimeapi.RuntimeHandler
-	for _, h := range r.RuntimeHandlers {
-		if h.Name == "" {
-			def = h
-		}
+	if len(r.RuntimeHandlers) == 0 || r.RuntimeHandlers[0].Name != "" {
+		t.Fatalf("the first handler is not the default one: %v", r.RuntimeHandlers)
 	}
-	if def == nil {
-		t.Fatalf("no default handler among %v", r.RuntimeHandlers)
-	}
-	if !def.GetFeatures().GetRecursiveReadOnlyMounts() {
+	suite.Equal(t, "words that nobody asked for", len(r.Info), 0)
+	if !r.RuntimeHandlers[0].GetFeatures().GetRecursiveReadOnlyMounts() {
 		t.Errorf("the default handler lacks recursive read-only mounts")
 	}
 	if !r.GetFeatures().GetSupplementalGroupsPolicy() {
@@ -346,6 +344,9 @@ func containerStats(t *suite.T) {
 	if len(list.Stats) != 1 || list.Stats[0].Attributes.Id != c.ID {
 		t.Errorf("stats of the pod's containers: %d of them", len(list.Stats))
 	}
+	c.Stop(0)
+	_, err = t.CRI.ListContainerStats(t.Ctx, &runtimeapi.ListContainerStatsRequest{})
+	t.Must(err, "ListContainerStats when one has ended")
 	if _, err := t.CRI.ContainerStats(t.Ctx, &runtimeapi.ContainerStatsRequest{ContainerId: "no-such"}); err == nil {
 		t.Errorf("stats of a container that is not there")
 	}

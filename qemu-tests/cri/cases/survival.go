@@ -20,6 +20,7 @@ import (
 var survivalCases = []suite.Case{
 	{Name: "pods-run-on", Run: surviveRunning, KillServe: true, Scale: 3},
 	{Name: "exits-meanwhile", Run: surviveExits, KillServe: true, Scale: 2},
+	{Name: "exits-while-nobody-serves", Run: surviveDown, KillServe: true, Scale: 2},
 	{Name: "oom-meanwhile", Run: surviveOOM, KillServe: true, Scale: 2},
 	{Name: "exec-and-attach-afterwards", Run: surviveExec, KillServe: true, Scale: 2},
 	{Name: "users-of-its-own-afterwards", Run: usernsSurvives, CrispOnly: newer, KillServe: true, Scale: 2},
@@ -29,13 +30,15 @@ var survivalCases = []suite.Case{
 	{Name: "killed-while-making-pods", Run: surviveMaking, KillServe: true, Scale: 4},
 	{Name: "killed-while-removing-pods", Run: surviveRemoving, KillServe: true, Scale: 4},
 	{Name: "killed-while-pulling", Run: survivePulling, KillServe: true, Scale: 2},
+	{Name: "killed-while-unpacking", Run: surviveUnpacking, KillServe: true, Scale: 4},
+	{Name: "killed-during-an-exec", Run: surviveDuringExec, KillServe: true, Scale: 2},
 	{Name: "images-are-kept", Run: surviveImages, KillServe: true, Scale: 2},
 	{Name: "terminated", Run: surviveTerm, KillServe: true, Scale: 2},
 	{Name: "killed-ten-times", Run: surviveTen, KillServe: true, Scale: 4},
 	{Name: "200-pods", Run: twoHundred, Scale: 10},
 }
 
-// kill ends serve and waits until another answers. The containerd of the tests is started again in the same way.
+// kill ends serve and waits until another answers. The containerd of the machine is started again in the same way.
 func kill(t *suite.T, signal syscall.Signal) {
 	old := t.Serve()
 	if old == 0 {
@@ -141,6 +144,32 @@ func surviveExits(t *suite.T) {
 	}
 }
 
+// The monitor alone sees them end, and writes it down for the one who serves next.
+func surviveDown(t *suite.T) {
+	p := t.RunPod()
+	dir := t.Dir("go")
+	volume := suite.Mounts(bind(dir, "/go"))
+	c := p.Run(suite.Payload("wait-file-then", "/go/now", "lines", "50", "11"), volume)
+	hungry := p.Run(memory(64), suite.Payload("wait-file-then", "/go/now", "eat", "256"), volume)
+	t.Must(t.Down(), "end of the service")
+	t.Must(os.WriteFile(dir+"/now", nil, 0o644), "file")
+	ended := t.Until(60*time.Second, func() bool { return len(payloads(p, "")) == 0 })
+	time.Sleep(2 * time.Second) // the records are written after the processes are gone
+	back := time.Now()
+	t.Must(t.Up(), "start of the service")
+	if !ended {
+		t.Errorf("they run on: %v", payloads(p, ""))
+	}
+	c.WantExit(11)
+	suite.Equal(t, "lines of the log", len(c.Lines()), 50)
+	if s := c.Status(); s.FinishedAt < s.StartedAt || s.FinishedAt > back.UnixNano() {
+		t.Errorf("started %d, finished %d; nobody was there until %d", s.StartedAt, s.FinishedAt, back.UnixNano())
+	}
+	s := hungry.WaitExit()
+	suite.Equal(t, "reason", s.Reason, "OOMKilled")
+	suite.Equal(t, "exit code", s.ExitCode, 137)
+}
+
 func surviveOOM(t *suite.T) {
 	p := t.RunPod()
 	go_ := t.Dir("go")
@@ -222,130 +251,6 @@ func surviveStates(t *suite.T) {
 	if err := created.TryStart(); err != nil {
 		t.Errorf("StartContainer of one that was created before: %v", err)
 	}
-}
-
-// makers run pods' lives until they are told to stop; what they meet when serve dies is no failure.
-func makers(t *suite.T, configs []*runtimeapi.PodSandboxConfig, stop chan struct{}) *sync.WaitGroup {
-	var wg sync.WaitGroup
-	for _, c := range configs {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					upAndDown(t, c)
-				}
-			}
-		}()
-	}
-	return &wg
-}
-
-func podConfigs(t *suite.T, count int, options ...suite.PodOption) []*runtimeapi.PodSandboxConfig {
-	var all []*runtimeapi.PodSandboxConfig
-	for i := 0; i < count; i++ {
-		var o []suite.PodOption
-		if i%3 == 2 {
-			o = options
-		}
-		c := t.PodConfig(o...)
-		t.Must(os.MkdirAll(c.LogDirectory, 0o755), "log directory")
-		t.Must(t.MakeCgroup(c.Linux.CgroupParent), "cgroup")
-		all = append(all, c)
-	}
-	t.Cleanup(func(t *suite.T) {
-		for _, c := range all {
-			os.RemoveAll(c.LogDirectory)
-			gone := func() bool { return os.Remove(node.CgroupRoot+c.Linux.CgroupParent) == nil }
-			if !t.Until(10*time.Second, gone) {
-				t.Errorf("the cgroup of %s is in use: %v", c.Metadata.Name, node.Cgroups(c.Linux.CgroupParent))
-			}
-		}
-	})
-	return all
-}
-
-// removeAll is what the kubelet does with pods that nobody wants.
-func removeAll(t *suite.T, configs []*runtimeapi.PodSandboxConfig) {
-	uids := map[string]bool{}
-	for _, c := range configs {
-		uids[c.Metadata.Uid] = true
-	}
-	for _, p := range t.Pods(nil) {
-		if !uids[p.Metadata.Uid] {
-			continue
-		}
-		_, err := t.CRI.StopPodSandbox(t.Ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: p.Id})
-		t.Must(err, "StopPodSandbox %s", p.Metadata.Name)
-		_, err = t.CRI.RemovePodSandbox(t.Ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.Id})
-		t.Must(err, "RemovePodSandbox %s", p.Metadata.Name)
-	}
-}
-
-func surviveMaking(t *suite.T) {
-	configs := podConfigs(t, 6, suite.CNI)
-	stop := make(chan struct{})
-	wg := makers(t, configs, stop)
-	for i := 0; i < 6; i++ {
-		time.Sleep(time.Duration(700+i*431) * time.Millisecond)
-		kill(t, syscall.SIGKILL)
-	}
-	close(stop)
-	wg.Wait()
-	removeAll(t, configs)
-	for _, c := range configs { // and each of them can be made again
-		t.Must(upAndDown(t, c), "pod %s afterwards", c.Metadata.Name)
-	}
-}
-
-func surviveRemoving(t *suite.T) {
-	configs := podConfigs(t, 9, suite.CNI)
-	var ids []string
-	for _, c := range configs {
-		r, err := t.CRI.RunPodSandbox(t.Ctx, &runtimeapi.RunPodSandboxRequest{Config: c})
-		t.Must(err, "RunPodSandbox")
-		ids = append(ids, r.PodSandboxId)
-	}
-	var wg sync.WaitGroup
-	for _, id := range ids {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			t.CRI.RemovePodSandbox(t.Ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: id})
-		}()
-	}
-	time.Sleep(150 * time.Millisecond)
-	kill(t, syscall.SIGKILL)
-	wg.Wait()
-	removeAll(t, configs)
-}
-
-func survivePulling(t *suite.T) {
-	s, ref, release := slowRegistry(t)
-	done := make(chan error, 1)
-	go func() {
-		_, err := pull(t, ref)
-		done <- err
-	}()
-	if !t.Until(30*time.Second, func() bool { return s.Seen("blob") > 0 }) {
-		t.Errorf("nobody asks for a blob")
-	}
-	kill(t, syscall.SIGKILL)
-	if err := <-done; err == nil {
-		t.Errorf("the pull of a daemon that died succeeded")
-	}
-	if imageStatus(t, ref) != nil {
-		t.Errorf("the image is there")
-	}
-	if t.Crisp() && !t.Until(30*time.Second, func() bool { return s.Open() == 0 }) {
-		t.Errorf("%d connections of the former pull are open", s.Open())
-	}
-	release()
-	_, err := pull(t, ref)
-	t.Must(err, "the pull again")
 }
 
 func surviveImages(t *suite.T) {

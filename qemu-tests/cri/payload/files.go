@@ -71,6 +71,15 @@ func write(args []string) int {
 	return say(found)
 }
 
+// remove PATH...: a map of errors, "" for none; directories with all that is in them.
+func remove(paths []string) int {
+	found := map[string]string{}
+	for _, path := range paths {
+		found[path] = errname(os.RemoveAll(path))
+	}
+	return say(found)
+}
+
 // touch-each DIR...: can a file be made there?
 func touchEach(dirs []string) int {
 	found := map[string]string{}
@@ -204,10 +213,11 @@ func waitFile(args []string) int {
 	}
 }
 
-// wait-file-then PATH eat MIB
+// wait-file-then PATH WORD ARGUMENT...: another word once the file is there.
 func waitFileThen(args []string) int {
 	waitFile(args[:1])
-	return eat(args[2:])
+	err := unix.Exec("/proc/self/exe", append([]string{os.Args[0], Word}, args[1:]...), os.Environ())
+	return fail("exec: %v", err)
 }
 
 // mount-tmpfs DIR: mounted, with a file `inside` in it.

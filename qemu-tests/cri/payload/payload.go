@@ -25,7 +25,7 @@ var words = map[string]func(args []string) int{
 	"report":      report,
 	"report-wait": reportWait,
 	// files.go
-	"read": read, "write": write, "touch-each": touchEach, "tree": tree, "exists": exists, "sum": sum,
+	"read": read, "write": write, "remove": remove, "touch-each": touchEach, "tree": tree, "exists": exists, "sum": sum,
 	"open-devices": openDevices, "wait-file": waitFile, "wait-file-then": waitFileThen, "mount-tmpfs": mountTmpfs, "overwrite": overwrite,
 	"fill": fill, "mknod": mknod, "chown": chown, "exchange": exchange, "map-file": mapFile,
 	// process.go

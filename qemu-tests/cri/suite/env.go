@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -91,6 +92,37 @@ func (e *Env) answers() error {
 		return fmt.Errorf("%s: %v", e.Endpoint, err)
 	}
 	return nil
+}
+
+// service tells whoever looks after the runtime on this machine to start or stop it.
+func (e *Env) service(verb string) error {
+	if e.Systemd() {
+		return systemctl(verb, e.Runtime)
+	}
+	return os.WriteFile("/run/init/control", []byte(verb+" "+e.Runtime+"\n"), 0)
+}
+
+// Down ends the runtime as a crash would, and keeps it from being started again.
+func (e *Env) Down() error {
+	pid := e.Serve()
+	if err := e.service("stop"); err != nil {
+		return err
+	}
+	unix.Kill(pid, unix.SIGKILL)
+	for end := time.Now().Add(30 * time.Second); node.Alive(pid); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%s (%d) does not end", e.Runtime, pid)
+		}
+	}
+	return nil
+}
+
+// Up starts it again, and waits until it answers.
+func (e *Env) Up() error {
+	if err := e.service("start"); err != nil {
+		return err
+	}
+	return e.answers()
 }
 
 // Done undoes what Prepare did.

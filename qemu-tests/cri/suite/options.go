@@ -20,7 +20,8 @@ type Options struct {
 	Handler      string // of the pods; "" = the default one
 	Run          *regexp.Regexp
 	Skip         *regexp.Regexp
-	Timeout      time.Duration // of a case
+	Short        map[string]bool // only these, by GROUP/NAME; nil: all
+	Timeout      time.Duration   // of a case
 	Slow         bool
 	KillServe    bool
 	ServePid     int // 0: whoever listens on the socket

@@ -33,6 +33,8 @@ func (r *Result) print(word, name, reason string, took time.Duration) {
 func (e *Env) chosen(group string, c Case) (bool, string) {
 	name := c.title(group)
 	switch {
+	case e.Short != nil && !e.Short[group+"/"+c.Name]:
+		return false, ""
 	case e.Run != nil && !e.Run.MatchString(name), e.Skip != nil && e.Skip.MatchString(name):
 		return false, ""
 	case c.CrispOnly != "" && !e.Crisp():
@@ -57,7 +59,7 @@ func (c Case) title(group string) string {
 func List(o Options, groups []Group) {
 	for _, g := range groups {
 		for _, c := range g.Cases {
-			if o.Run == nil || o.Run.MatchString(c.title(g.Name)) {
+			if (o.Run == nil || o.Run.MatchString(c.title(g.Name))) && (o.Short == nil || o.Short[g.Name+"/"+c.Name]) {
 				fmt.Println(c.title(g.Name))
 			}
 		}
