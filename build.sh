@@ -9,6 +9,7 @@
 #   ./build.sh test           everything: unit tests, fuzz targets, checks of the source, the appliance's tests
 #   ./build.sh conformance    Kubernetes' own node tests (hours, emulated): stop it, and the same command goes on;
 #                             --focus REGEXP, --again, --fresh, --shard I/N, --minutes N, --list, --help
+#   ./build.sh compare [PATTERN]    the CRI tests (all: hours) on crisp and on containerd with runc: one table; --list, --help
 #   ./build.sh bench [RUNTIME]...   measure crisp, or crisp and containerd, side by side in one run
 #   ./build.sh fuzz [SECONDS]       run every fuzz target for that long (300)
 #   ./build.sh clean          remove what was built; downloads and third-party parts stay
@@ -20,8 +21,6 @@ root=$PWD
 toolchain=$root/build/go/toolchain
 log=$root/build/log
 fuzz_in_test=4
-# What the node's tests (qemu-tests/nodetest) have no counterpart of; all of them: qemu-tests/run.sh critests
-cri_in_test='^((apparmor|hardening|volumes|namespaces|userns|cdi|stats|events|websocket|registries)/|client/(explain-[em]|crictl))'
 
 die()
 {
@@ -257,6 +256,18 @@ verb_bench()
 	done
 }
 
+verb_compare()
+{
+	verb_image
+	step "the program that puts two runtimes side by side" compare_program
+	build/go/host/compare "$@"
+}
+
+compare_program()
+{
+	(cd qemu-tests && GOFLAGS=-buildvcs=false go build -o "$root/build/go/host/compare" ./cri/compare)
+}
+
 verb_fuzz()
 {
 	verb_deps
@@ -324,9 +335,8 @@ verb_test()
 	image_parts
 	step "kubelet, CNI plugins and test programs" go_end kubelet
 	image_root
-	# one boot for both: the suite first, the kubelet is started after it
-	suite "the appliance: tests of the node, demo" qemu-tests/run.sh --timeout 2700 --name test node,demo
-	suite "the appliance: CRI tests" qemu-tests/run.sh --timeout 1500 --name critests --append "crisp.cases=$cri_in_test" critests
+	# one boot for both: the suite (qemu-tests/cri/cases/short.txt) first, the kubelet is started after it
+	suite "the appliance: CRI tests, demo" qemu-tests/run.sh --timeout 3300 --name test --append crisp.short=yes critests,demo
 	# boots of their own: the kernel runs with one of the two
 	suite "the appliance: SELinux" qemu-tests/run.sh --timeout 900 --name selinux \
 		--append 'lsm=landlock,lockdown,yama,selinux,bpf enforcing=1 crisp.cases=^(selinux/|apparmor/asked)' critests
@@ -355,7 +365,7 @@ main()
 	local verb=${1:-help}
 	shift || true
 	case $verb in
-	deps | build | image | demo | test | conformance | bench | fuzz | clean) "verb_$verb" "$@" ;;
+	deps | build | image | demo | test | conformance | compare | bench | fuzz | clean) "verb_$verb" "$@" ;;
 	help | --help | -h) usage 0 ;;
 	*) usage 2 >&2 ;;
 	esac

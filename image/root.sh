@@ -91,23 +91,6 @@ secrets_install()
 	# for who wants to trust the tests' CA everywhere
 	install -m 644 "$out/pki/ca.crt" "$tree/etc/pki/ca.crt"
 	install -m 600 "$out/pki/auth.json" "$tree/etc/crisp/auth.json"
-	# the suite's misbehaving registries sign for themselves
-	install -m 600 "$out/pki/ca.key" "$tree/usr/libexec/crisp-tests/"
-	bad_registries "$tree/etc/crisp/certs.d"
-}
-
-# The names under which the tests' own server answers (qemu-tests/nodetest/badregistry.go); all trust the tests' CA.
-bad_registries()
-{
-	local dir=$1 name
-	for name in bad other strangeca expired notyet wrongname mirrored; do
-		mkdir -p "$dir/$name.test:5443"
-		echo "127.0.0.1 $name.test" >>"$tree/etc/hosts"
-		printf 'server = "https://%s"\nca = "/etc/pki/ca.crt"\n' "$name.test:5443" >"$dir/$name.test:5443/hosts.toml"
-	done
-	# a mirror that is asked before the registry itself, where nothing answers
-	printf 'server = "https://mirrored.test:5444"\n\n[host."https://bad.test:5443"]\n  ca = "/etc/pki/ca.crt"\n' \
-		>"$dir/mirrored.test:5443/hosts.toml"
 }
 
 erofs_make()

@@ -13,7 +13,6 @@ import (
 	"crisp.dev/qemu-tests/demo"
 	"crisp.dev/qemu-tests/kubeadm"
 	"crisp.dev/qemu-tests/node"
-	"crisp.dev/qemu-tests/nodetest"
 )
 
 // Each is told whether it is the first in this machine.
@@ -22,7 +21,6 @@ var scenarios = map[string]func(first bool) error{
 	"conformance": conformance.Run,
 	"demo":        demo.Run,
 	"kubeadm":     kubeadm.Run,
-	"node":        nodetest.Run,
 	"critests":    critests,
 	"shell":       shell,
 	"oci":         ociValidation,

@@ -143,6 +143,8 @@ var tlsFaults = []fault{
 	{name: "tls-1.1-only", cert: registry.Cert{MinTLS: tls.VersionTLS11, MaxTLS: tls.VersionTLS11}, words: "TLS|handshake|protocol"},
 	{name: "wrong-ca", ca: otherCA, words: "certificate|trust|authority"},
 	{name: "wrong-name", cert: registry.Cert{DNS: []string{"other.test"}}, words: "certificate.*name|name.*certificate|other.test"},
+	{name: "wrong-name-of-dns", cert: registry.Cert{DNS: []string{"other.test"}}, setup: byName, words: "certificate.*name|name.*certificate|other.test"},
+	{name: "good-by-name", setup: byName},
 	{name: "wrong-address", cert: registry.Cert{IPs: []net.IP{net.IPv4(127, 0, 0, 2)}}, words: "certificate|name"},
 	{name: "expired", cert: registry.Cert{IPs: localhostOnly, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour)},
 		words: "expired|certificate"},
@@ -157,6 +159,13 @@ var tlsFaults = []fault{
 	}},
 	{name: "client-certificate", setup: clientCertificate},
 	{name: "client-certificate-missing", setup: clientCertificateMissing, words: "certificate|TLS|handshake|connection"},
+}
+
+// byName asks for the registry by its host's name instead of its address.
+func byName(t *suite.T, f *faulty) {
+	host := fmt.Sprintf("localhost:%d", f.Port)
+	trust(t, host, t.CA.PEM, t.HostsTOML(host, "https", true))
+	f.ref = host + "/" + f.repo + ":1"
 }
 
 func trust(t *suite.T, host string, ca []byte, toml string) {

@@ -227,7 +227,12 @@ func podCallerGone(t *suite.T) {
 		}
 		return true
 	}
-	time.Sleep(3 * time.Second)
+	if t.Crisp() { // the kubelet's next try joins what is in flight: its end is the end of both
+		_, err := t.CRI.RunPodSandbox(t.Ctx, &runtimeapi.RunPodSandboxRequest{Config: config})
+		t.Must(err, "the next try")
+	} else {
+		time.Sleep(3 * time.Second)
+	}
 	if !t.Until(30*time.Second, settled) {
 		t.Errorf("the pod is neither ready nor gone")
 	}
