@@ -4,14 +4,11 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,16 +103,6 @@ static int lines(char **argv)
 	return 0;
 }
 
-/* bytes COUNT: so many bytes without a line end. */
-static int bytes(char **argv)
-{
-	long i, count = argv[0] ? atol(argv[0]) : 65536;
-
-	for (i = 0; i < count; i++)
-		putchar('a' + i % 26);
-	return 0;
-}
-
 /* ticks: a numbered line each 100 ms, without end: a hole in the log is a lost line. */
 static int ticks(char **argv)
 {
@@ -156,96 +143,17 @@ static int signals(char **argv)
 	}
 }
 
-/* stubborn: does not end on SIGTERM. */
-static int stubborn(char **argv)
-{
-	(void)argv;
-	signal(SIGTERM, SIG_IGN);
-	printf("stubborn: ready\n");
-	while (pause() < 0)
-		continue;
-	return 0;
-}
-
-/* orphans COUNT: children of children that outlive their parent, for whoever is PID 1 to reap. */
-static int orphans(char **argv)
-{
-	int i, count = arg_int(argv, 10);
-
-	for (i = 0; i < count; i++) {
-		pid_t pid = fork();
-
-		if (pid == 0) {
-			if (fork() == 0) {
-				usleep(200000);
-				_exit(0);
-			}
-			_exit(0);
-		}
-		waitpid(pid, NULL, 0);
-	}
-	printf("orphans: %d left behind\n", count);
-	return 0;
-}
-
 static int exit_with(char **argv)
 {
 	return arg_int(argv, 0);
-}
-
-/* copy: stdin to stdout. */
-static int copy(char **argv)
-{
-	char text[4096];
-	ssize_t n;
-
-	(void)argv;
-	while ((n = read(STDIN_FILENO, text, sizeof(text))) > 0)
-		if (write(STDOUT_FILENO, text, n) != n)
-			return 1;
-	return n < 0;
-}
-
-static int count_stdin(char **argv)
-{
-	long long total = 0;
-	char text[65536];
-	ssize_t n;
-
-	(void)argv;
-	while ((n = read(STDIN_FILENO, text, sizeof(text))) > 0)
-		total += n;
-	printf("%lld\n", total);
-	return 0;
-}
-
-/* descriptors: the open ones and what they are. */
-static int descriptors(char **argv)
-{
-	char path[64], target[256];
-	int fd;
-
-	(void)argv;
-	for (fd = 0; fd < 1024; fd++) {
-		ssize_t n;
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		n = readlink(path, target, sizeof(target) - 1);
-		if (n < 0)
-			continue;
-		target[n] = 0;
-		printf("%d %s\n", fd, target);
-	}
-	return 0;
 }
 
 static const struct {
 	const char *word;
 	int (*run)(char **argv);
 } words[] = {
-	{ "web", web }, { "eat", eat }, { "pause", pause_here }, { "lines", lines }, { "bytes", bytes },
-	{ "ticks", ticks }, { "signals", signals }, { "stubborn", stubborn }, { "orphans", orphans },
-	{ "exit", exit_with }, { "copy", copy }, { "count", count_stdin }, { "descriptors", descriptors },
+	{ "web", web }, { "eat", eat }, { "pause", pause_here }, { "lines", lines }, { "ticks", ticks },
+	{ "signals", signals }, { "exit", exit_with },
 };
 
 int main(int argc, char **argv)
@@ -256,6 +164,6 @@ int main(int argc, char **argv)
 	for (i = 0; argc > 1 && i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(argv[1], words[i].word) == 0)
 			return words[i].run(argv + 2);
-	fprintf(stderr, "payload: web eat pause lines bytes ticks signals stubborn orphans exit copy count descriptors\n");
+	fprintf(stderr, "payload: web eat pause lines ticks signals exit\n");
 	return 2;
 }
