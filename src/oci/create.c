@@ -23,6 +23,7 @@ struct making {
 	struct oci_spec spec;
 	struct buf config;             /* as the bundle has it */
 	struct buf completed;          /* with what oci_complete_env() adds */
+	struct terminal *terminal;     /* NULL: nobody waits for its end */
 	unsigned preserve_fds;
 	int console, start, error;
 };
@@ -76,9 +77,7 @@ static struct err *check(struct making *m)
 {
 	if (!m->spec.process)
 		return err_new(ERR_INVALID, "config.json: process: missing");
-	if (m->console >= 0 && !m->spec.process->terminal)
-		return err_new(ERR_INVALID, "--console-socket: the process has no terminal");
-	return NULL;
+	return oci_prepare_terminal(m->terminal, m->spec.process->terminal, &m->console);
 }
 
 static struct err *complete(struct making *m, const char *bundle)
@@ -147,9 +146,11 @@ static struct err *make_container(struct making *m)
 	return oci_write_pid_file(m->call, k->pid);
 }
 
-static struct err *create(struct oci_call *c, struct oci_container *k)
+static struct err *create(struct oci_call *c, struct oci_container *k, struct terminal *t)
 {
-	_cleanup_(making_done) struct making m = { .call = c, .k = k, .console = -1, .start = -1, .error = -1 };
+	_cleanup_(making_done) struct making m = {
+		.call = c, .k = k, .terminal = t, .console = -1, .start = -1, .error = -1,
+	};
 	const char *id = c->cli.args[0], *bundle;
 	char *cgroup = NULL;
 
@@ -171,6 +172,8 @@ static struct err *create(struct oci_call *c, struct oci_container *k)
 	k->created_ns = clock_wall_ns();
 	struct err *e = make_container(&m);
 
+	if (!e && t)
+		e = terminal_take(t);
 	if (!e)
 		return NULL;
 	struct err *undo = oci_destroy(c, k);
@@ -185,7 +188,7 @@ struct err *oci_create(struct oci_call *c)
 {
 	_container_ struct oci_container k = { .dir_fd = -1 };
 
-	return create(c, &k);
+	return create(c, &k, NULL);
 }
 
 /* ---- start ------------------------------------------------------------------------------------ */
@@ -240,13 +243,14 @@ struct err *oci_start(struct oci_call *c)
 struct err *oci_run(struct oci_call *c)
 {
 	_container_ struct oci_container k = { .dir_fd = -1 };
+	_terminal_ struct terminal t = TERMINAL_NONE;
 	bool detach = cli_flag(&c->cli, "detach");
 
-	TRY(create(c, &k));
+	TRY(create(c, &k, detach ? NULL : &t));
 	struct err *e = start(c, &k);
 
 	if (!e && !detach)
-		e = oci_wait(k.pid, &c->cli.status);
+		e = oci_wait(k.pid, &t, &c->cli.status);
 	if ((e || !detach) && !cli_flag(&c->cli, "keep")) {
 		struct err *undo = oci_destroy(c, &k);
 

@@ -15,6 +15,7 @@
 struct entering {
 	const struct oci_container *k;
 	struct buf process;
+	bool terminal;
 	unsigned preserve_fds;
 	int pidfd, console, error[2];
 };
@@ -131,6 +132,7 @@ static struct err *make_process(struct oci_call *c, struct entering *x)
 		TRY(from_options(c, d, copy));
 	else if (cli_flag(&c->cli, "tty"))
 		yyjson_mut_obj_put(copy, yyjson_mut_str(d, "terminal"), yyjson_mut_bool(d, true));
+	x->terminal = yyjson_mut_is_true(yyjson_mut_obj_get(copy, "terminal"));
 	_close_ int root_fd = open(arena_printf(a, "/proc/%d/root", (int)x->k->pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root_fd >= 0)
@@ -165,6 +167,8 @@ struct err *oci_exec(struct oci_call *c)
 {
 	_container_ struct oci_container k = { .dir_fd = -1 };
 	_cleanup_(entering_done) struct entering x = { .k = &k, .pidfd = -1, .console = -1, .error = { -1, -1 } };
+	_terminal_ struct terminal t = TERMINAL_NONE;
+	bool detach = cli_flag(&c->cli, "detach");
 	pid_t pid;
 
 	TRY(oci_preserve_fds(c, &x.preserve_fds));
@@ -178,6 +182,7 @@ struct err *oci_exec(struct oci_call *c)
 	TRY(oci_state_open_init(&k, &x.pidfd));
 	TRY(make_process(c, &x));
 	TRY(oci_console_socket(c, &x.console));
+	TRY(oci_prepare_terminal(detach ? NULL : &t, x.terminal, &x.console));
 	if (pipe2(x.error, O_CLOEXEC) < 0)
 		return err_errno(errno, "pipe");
 	TRY_WRAP(oci_fork_maker(enter, &x, &pid), "exec failed");
@@ -186,9 +191,11 @@ struct err *oci_exec(struct oci_call *c)
 
 	if (!e)
 		e = oci_write_pid_file(c, pid);
+	if (!e)
+		e = terminal_take(&t);
 	if (e)
 		kill(pid, SIGKILL);
 	if (e)
 		return err_wrap(e, "exec failed");
-	return cli_flag(&c->cli, "detach") ? NULL : oci_wait(pid, &c->cli.status);
+	return detach ? NULL : oci_wait(pid, &t, &c->cli.status);
 }

@@ -161,7 +161,19 @@ static void signals_of_run(sigset_t *ret)
 	sigdelset(ret, SIGABRT);
 }
 
-struct err *oci_wait(pid_t pid, int *ret_code)
+struct err *oci_prepare_terminal(struct terminal *t, bool wanted, int *console)
+{
+	if (*console >= 0 && !wanted)
+		return err_new(ERR_INVALID, "--console-socket: the process has no terminal");
+	if (*console >= 0 || !wanted)
+		return NULL;
+	if (!t)
+		return err_new(ERR_INVALID, "the process wants a terminal and nobody stays to serve it: --console-socket PATH "
+					    "says who takes it");
+	return terminal_prepare(t, console);
+}
+
+struct err *oci_wait(pid_t pid, struct terminal *t, int *ret_code)
 {
 	struct signalfd_siginfo info;
 	sigset_t set;
@@ -176,9 +188,12 @@ struct err *oci_wait(pid_t pid, int *ret_code)
 		return err_errno(errno, "signalfd");
 	/* Before the first read: it may have ended already. */
 	while ((got = waitpid(pid, &status, WNOHANG)) == 0) {
+		TRY(terminal_wait(t, fd));
 		if (read(fd, &info, sizeof(info)) != sizeof(info))
 			continue;
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGWINCH && t->master >= 0)
+			terminal_resize(t);
+		else if (info.ssi_signo != SIGCHLD)
 			kill(pid, (int)info.ssi_signo);
 	}
 	if (got < 0)

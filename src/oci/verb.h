@@ -4,6 +4,7 @@
 
 #include "cli/verb.h"
 #include "oci/state.h"
+#include "oci/terminal.h"
 
 #define OCI_PROCESS_WAIT_NS (10 * NS_PER_S)   /* for processes that were killed to end */
 #define OCI_PRESERVE_MAX    1024              /* descriptors handed to a program */
@@ -61,7 +62,10 @@ void oci_complete_env(struct arena *a, struct yyjson_mut_doc *d, struct yyjson_m
 
 /* What comes out of *fd* until it is closed, as an error; NULL: nothing. */
 struct err *oci_read_failure(int fd) _must_check_;
-/* Waits for our child, passing our signals on to it; *ret_code as a shell gives it. */
-struct err *oci_wait(pid_t pid, int *ret_code) _must_check_;
+/* For a process that wants a terminal: with *console* given there is nothing to do; else *t* (NULL: nobody will wait for
+ * the process) takes it on the caller's own. */
+struct err *oci_prepare_terminal(struct terminal *t, bool wanted, int *console) _must_check_;
+/* Waits for our child, passing our signals and its terminal on; *ret_code as a shell gives it. */
+struct err *oci_wait(pid_t pid, struct terminal *t, int *ret_code) _must_check_;
 
 #endif

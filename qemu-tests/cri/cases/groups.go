@@ -34,6 +34,7 @@ func Groups() []suite.Group {
 		{Name: "badimage", Cases: badImageCases()},
 		{Name: "runtimeclass", Cases: runtimeClassCases()},
 		{Name: "client", Cases: clientCases},
+		{Name: "ocirun", Cases: ociRunCases},
 		{Name: "reload", Cases: reloadCases},
 		{Name: "systemd", Cases: systemdCases},
 		{Name: "survival", Cases: survivalCases},

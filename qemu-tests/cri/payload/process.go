@@ -123,19 +123,18 @@ func signals(args []string) int {
 	return 1
 }
 
-var eaten [][]byte
-
-// eat MIB [MS]: touches so much memory, a mebibyte at a time, then waits (or ends after MS).
+// eat MIB [MS]: touches so much memory, then waits (or ends after MS). The kernel does it in one call: a program that grows page
+// by page needs its own code between two pages, and at the limit the kernel may take that code away and read it again for
+// minutes, with progress enough never to kill (memory.events: oom 0; 8,000 refaults a second; seen with a 48 MiB limit, whose
+// program is 25 MB).
 func eat(args []string) int {
-	for i := 0; i < number(args, 0, 64); i++ {
-		b, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-		if err != nil {
-			return fail("mmap: %v", err)
-		}
-		for k := 0; k < len(b); k += 4096 {
-			b[k] = byte(i + 1)
-		}
-		eaten = append(eaten, b)
+	b, err := unix.Mmap(-1, 0, number(args, 0, 64)<<20, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	if err != nil {
+		return fail("mmap: %v", err)
+	}
+	for k := 0; k < len(b); k += 4096 {
+		b[k] = 1
 	}
 	fmt.Println("eaten")
 	if len(args) > 1 {

@@ -200,10 +200,15 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 func (c *Container) WaitExit() *runtimeapi.ContainerStatus {
 	var s *runtimeapi.ContainerStatus
 	if !c.t.Until(c.t.Timeout, func() bool {
-		s = c.Status()
-		return s.State == runtimeapi.ContainerState_CONTAINER_EXITED
+		r, err := c.t.CRI.ContainerStatus(c.t.Ctx, &runtimeapi.ContainerStatusRequest{ContainerId: c.ID})
+		if err != nil && c.t.Ctx.Err() != nil {
+			return false
+		}
+		c.t.Must(err, "ContainerStatus")
+		s = r.Status
+		return s.GetState() == runtimeapi.ContainerState_CONTAINER_EXITED
 	}) {
-		c.t.Fatalf("container %s does not end: %s; log %.500q%s%s", c.Config.Metadata.Name, s.State, c.Text(""),
+		c.t.Fatalf("container %s does not end: %s; log %.500q%s%s", c.Config.Metadata.Name, s.GetState(), c.Text(""),
 			node.Stuck(c.Pod.Cgroup), c.Pod.keepers())
 	}
 	return s
