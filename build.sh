@@ -345,8 +345,8 @@ verb_test()
 	suite "the appliance: containerd with crisp as its OCI runtime" qemu-tests/run.sh --timeout 1200 --name oci-containerd \
 		--runtime containerd --append 'crisp.handler=crisp crisp.cases=^(containers|process)/' critests
 	step "systemd as PID 1" image/systemd-root.sh
-	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 900 --name systemd \
-		--append 'crisp.cases=^systemd/(a-container|limits|a-shared|the-other|service)' critests
+	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 1200 --name systemd \
+		--append 'crisp.cases=^(systemd|reload)/|^resources/(memory|cpu$|unified$|oom-[ks]|update)' critests
 	step "kubeadm, etcd, the control plane, CoreDNS" go_end kubeadm
 	step "their images, baked into a verified disk" image/kubeadm.sh
 	suite "the appliance: a cluster made by kubeadm" kubeadm_run

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strings"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -41,6 +42,14 @@ func Pods(ctx context.Context, cri *node.CRI, image string, count int, hostNetwo
 	return times, nil
 }
 
+// cgroupParent is a pod's as the kubelet names it for either driver.
+func cgroupParent(name string) string {
+	if node.Systemd() {
+		return "/bench.slice/bench-" + strings.ReplaceAll(name, "-", "_") + ".slice"
+	}
+	return "/bench/" + name
+}
+
 // Sandbox is the smallest configuration that a kubelet would send.
 func Sandbox(name string, hostNetwork bool) *runtimeapi.PodSandboxConfig {
 	mode := runtimeapi.NamespaceMode_POD
@@ -52,7 +61,7 @@ func Sandbox(name string, hostNetwork bool) *runtimeapi.PodSandboxConfig {
 		LogDirectory: "/var/log/pods/bench_" + name,
 		Labels:       map[string]string{"bench": "yes"},
 		Linux: &runtimeapi.LinuxPodSandboxConfig{
-			CgroupParent: "/bench/" + name,
+			CgroupParent: cgroupParent(name),
 			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
 				NamespaceOptions: &runtimeapi.NamespaceOption{Network: mode, Pid: runtimeapi.NamespaceMode_CONTAINER},
 			},

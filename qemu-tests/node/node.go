@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -88,6 +89,13 @@ func Connect(ctx context.Context, wait time.Duration) (*CRI, error) {
 
 // Control tells init to start or stop a service.
 func Control(verb, service string) error {
+	if Systemd() {
+		text, err := exec.Command("systemctl", verb, service).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("systemctl %s %s: %w: %s", verb, service, err, text)
+		}
+		return nil
+	}
 	f, err := os.OpenFile("/run/init/control", os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -97,8 +105,18 @@ func Control(verb, service string) error {
 	return err
 }
 
+// property is a number that systemd tells of a service; 0 if it has none.
+func property(service, name string) int {
+	text, _ := exec.Command("systemctl", "show", "--value", "--property", name, service).Output()
+	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return n
+}
+
 // ServicePID is the process of a service, 0 if it does not run.
 func ServicePID(name string) int {
+	if Systemd() {
+		return property(name, "MainPID")
+	}
 	text, err := os.ReadFile("/run/init/" + name + ".pid")
 	if err != nil {
 		return 0
@@ -122,6 +140,9 @@ func WaitService(name string, not int, running bool, wait time.Duration) error {
 
 // Starts is how often init has started a service.
 func Starts(name string) int {
+	if Systemd() {
+		return property(name, "NRestarts") + 1
+	}
 	text, _ := os.ReadFile("/run/init/" + name + ".starts")
 	count, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	return count
