@@ -34,6 +34,17 @@ struct image_entry *images_by_name(struct images *im, const char *name)
 	return NULL;
 }
 
+struct image_entry *images_by_baked_name(struct images *im, const char *name)
+{
+	list_each(it, &im->all) {
+		struct image_entry *e = container_of(it, struct image_entry, link);
+
+		if (strv_has(&e->baked_names, name))
+			return e;
+	}
+	return NULL;
+}
+
 /* "sha256:HEX", "HEX" or a prefix of at least 4 digits that fits one image only. */
 static struct image_entry *by_prefix(struct images *im, const char *ref)
 {
@@ -79,6 +90,7 @@ void image_entry_free(struct image_entry *e)
 	list_remove(&e->link);
 	image_record_done(&e->record);
 	strv_done(&e->names);
+	strv_done(&e->baked_names);
 	free(e);
 }
 
@@ -88,6 +100,15 @@ void images_set_pinned(struct images *im, const char *const *pinned)
 	strv_done(&im->pinned);
 	for (size_t i = 0; pinned && pinned[i]; i++)
 		strv_push(&im->pinned, pinned[i]);
+	pthread_mutex_unlock(&im->lock);
+}
+
+void images_set_held(struct images *im, const struct strv *ids)
+{
+	pthread_mutex_lock(&im->lock);
+	strv_done(&im->held);
+	for (size_t i = 0; i < ids->len; i++)
+		strv_push(&im->held, ids->items[i]);
 	pthread_mutex_unlock(&im->lock);
 }
 
@@ -104,7 +125,7 @@ static struct image *copy_out(struct images *im, const struct image_entry *e)
 	struct image *i = base_alloc(sizeof(*i));
 
 	snprintf(i->id, sizeof(i->id), "%s", e->id);
-	i->pinned = e->store > 0;
+	i->pinned = e->store > 0 || strv_has(&im->held, e->id);
 	i->size = e->bytes;
 	i->pulled_ns = e->record.pulled_ns;
 	i->manifest_digest = base_strdup(e->record.manifest_digest);
@@ -188,7 +209,8 @@ static struct err *give_name(struct images *im, struct image_entry *e, const cha
 
 	if (!name || strv_has(&e->names, name))
 		return NULL;
-	TRY(names_disk_write(im->stores[0].names, name, e->id));
+	old = images_by_baked_name(im, name);
+	TRY(names_disk_write(im->stores[0].names, name, e->id, old ? old->id : NULL));
 	old = images_by_name(im, name);
 	if (old)
 		image_drop_name(old, name);
@@ -283,6 +305,17 @@ bool images_owe_sweep(struct images *im)
 	return owes;
 }
 
+/* Names that our own image had taken from a baked one are that one's again. */
+static void give_back(struct images *im, const struct strv *names)
+{
+	for (size_t i = 0; i < names->len; i++) {
+		struct image_entry *baked = images_by_baked_name(im, names->items[i]);
+
+		if (baked && !strv_has(&baked->names, names->items[i]))
+			strv_push(&baked->names, names->items[i]);
+	}
+}
+
 /* Names first, then the directory: a cut in between leaves an image without names, which RemoveImage by ID
  * still removes. */
 static struct err *remove_entry(struct images *im, struct image_entry *e)
@@ -293,7 +326,11 @@ static struct err *remove_entry(struct images *im, struct image_entry *e)
 	for (size_t i = 0; i < e->names.len; i++)
 		names_disk_remove(im->stores[0].names, e->names.items[i]);
 	TRY(file_remove_tree(im->stores[0].images, e->id + strlen("sha256:")));
+	_strv_ struct strv names = e->names;
+
+	e->names = (struct strv){ 0 };
 	image_entry_free(e);
+	give_back(im, &names);
 	return NULL;
 }
 

@@ -4,6 +4,8 @@
  * they were digest-checked, and `record`, lines of "KEY VALUE" (manifest, pulled, user, layer …). ROOT/names/HEX-OF-
  * SHA256-OF-NAME holds "NAME\nID\n": a tag or a digest reference belongs to one image, moves atomically, and is
  * gone with its file. Baked stores have the same layout, are read only and always pinned; an image in two stores counts once.
+ * A name that a baked store and our own both give: the later word counts. Our own says (a third line of its file) what the baked
+ * stores said when it was written, "" or an ID; if they say something else now, the OS image was updated, and it wins.
  * Order on disk: layers, then the image's directory, then names: at any instant what is named is whole.
  * Thread-safe; holds its own lock.
  */
@@ -46,6 +48,9 @@ void images_close(struct images *im);
 /* Instead of options' *pinned*: NULL-terminated, copied. */
 void images_set_pinned(struct images *im, const char *const *pinned);
 
+/* Images (IDs) that something else keeps pinned, in place of those said before; copied. */
+void images_set_held(struct images *im, const struct strv *ids);
+
 #define IMAGES_CONFIG_MAX (4u << 20)
 #define IMAGES_RECORD_MAX (1u << 20)
 
@@ -69,7 +74,8 @@ struct images_add {
 struct err *images_add(struct images *im, const struct images_add *a, char ret_id[72]) _must_check_;
 
 /* RemoveImage: every name of the image *ref* names, then the image; its layers go with the next sweep, which this
- * does, unless *in_use* lists them. Unknown: success. Baked: ERR_PRECONDITION. */
+ * does, unless *in_use* lists them. Unknown: success. Baked: ERR_PRECONDITION: it is
+ * part of the OS image; so that the kubelet's garbage collection never asks, it is pinned. */
 struct err *images_remove(struct images *im, const char *ref, const struct strv *layers_in_use) _must_check_;
 
 /* Removes layers that no image and nobody in *layers_in_use* needs: at start-up, and with each image removed. */

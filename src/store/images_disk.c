@@ -148,10 +148,10 @@ static void name_file(const char *name, char ret_file[SHA256_LEN * 2 + 1])
 	memcpy(ret_file, digest + strlen("sha256:"), SHA256_LEN * 2 + 1);
 }
 
-struct err *names_disk_write(int names_fd, const char *name, const char *id)
+struct err *names_disk_write(int names_fd, const char *name, const char *id, const char *over)
 {
 	char file[SHA256_LEN * 2 + 1];
-	_free_ char *text = base_printf("%s\n%s\n", name, id);
+	_free_ char *text = base_printf("%s\n%s\n%s%s", name, id, over ? over : "", over ? "\n" : "");
 
 	name_file(name, file);
 	return err_wrap(file_replace_at(names_fd, file, text, strlen(text), 0600, true), "name %s", name);
@@ -165,7 +165,17 @@ void names_disk_remove(int names_fd, const char *name)
 	unlinkat(names_fd, file, 0);
 }
 
-struct err *names_disk_read(int names_fd, const char *file, char **ret_name, char ret_id[72])
+/* "sha256:HEX\n" at *text*. */
+static bool take_id(const char *text, char ret_id[72])
+{
+	if (strnlen(text, DIGEST_TEXT_LEN + 1) != DIGEST_TEXT_LEN + 1 || text[DIGEST_TEXT_LEN] != '\n')
+		return false;
+	memcpy(ret_id, text, DIGEST_TEXT_LEN);
+	ret_id[DIGEST_TEXT_LEN] = '\0';
+	return digest_ok(ret_id);
+}
+
+struct err *names_disk_read(int names_fd, const char *file, char **ret_name, char ret_id[72], char ret_over[72])
 {
 	_buf_ struct buf b = BUF_INIT;
 	char want[SHA256_LEN * 2 + 1];
@@ -173,16 +183,17 @@ struct err *names_disk_read(int names_fd, const char *file, char **ret_name, cha
 	TRY(file_read_at(names_fd, file, NAME_FILE_MAX, &b));
 	char *text = b.data ? b.data : (char *)"";
 	size_t len = strcspn(text, "\n");
+	const char *rest = text + len + (text[len] == '\n');
 
-	if (text[len] != '\n' || strlen(text + len + 1) != DIGEST_TEXT_LEN + 1 ||
-	    text[len + 1 + DIGEST_TEXT_LEN] != '\n')
+	*ret_over = '\0';
+	if (!take_id(rest, ret_id) ||
+	    (rest[DIGEST_TEXT_LEN + 1] &&
+	     (!take_id(rest + DIGEST_TEXT_LEN + 1, ret_over) || rest[2 * (DIGEST_TEXT_LEN + 1)])))
 		return err_new(ERR_CORRUPT, "not a name file");
 	text[len] = '\0';
-	text[len + 1 + DIGEST_TEXT_LEN] = '\0';
 	name_file(text, want);
-	if (!digest_ok(text + len + 1) || strcmp(want, file))
+	if (strcmp(want, file))
 		return err_new(ERR_CORRUPT, "name and file do not belong together");
-	snprintf(ret_id, 72, "%s", text + len + 1);
 	*ret_name = base_strdup(text);
 	return NULL;
 }

@@ -23,10 +23,10 @@ struct err *images_disk_write(int images_fd, const char *hex, const struct image
 struct err *images_disk_read(int images_fd, const char *hex, struct image_record *ret, uint64_t *ret_bytes) _must_check_;
 struct err *images_disk_config(int images_fd, const char *hex, struct buf *ret) _must_check_;
 
-/* NAMES/HEX-OF-NAME. */
-struct err *names_disk_write(int names_fd, const char *name, const char *id) _must_check_;
+/* NAMES/HEX-OF-NAME. *over*: the ID that the baked stores give that name, NULL: none. */
+struct err *names_disk_write(int names_fd, const char *name, const char *id, const char *over) _must_check_;
 void names_disk_remove(int names_fd, const char *name);
-/* The file *file* of the directory: name and ID, owned; ERR_CORRUPT if it is not one of ours. */
-struct err *names_disk_read(int names_fd, const char *file, char **ret_name, char ret_id[72]) _must_check_;
+/* The file *file* of the directory: name (owned), ID and what it was given over ("": nothing); ERR_CORRUPT if it is not one of ours. */
+struct err *names_disk_read(int names_fd, const char *file, char **ret_name, char ret_id[72], char ret_over[72]) _must_check_;
 
 #endif

@@ -57,27 +57,61 @@ static void admit(struct images *im, int store, const char *hex)
 	list_push_back(&im->all, &n->link);
 }
 
-static void admit_name(struct images *im, int store, const char *file)
+static void take_name(struct images *im, struct image_entry *e, const char *name)
+{
+	struct image_entry *old = images_by_name(im, name);
+
+	if (old == e)
+		return;
+	if (old)
+		image_drop_name(old, name);
+	strv_push(&e->names, name);
+}
+
+/* The first baked store that has the name gives it. */
+static void admit_baked_name(struct images *im, int store, const char *file)
 {
 	_free_ char *name = NULL;
-	char id[72];
-	struct err *e = names_disk_read(im->stores[store].names, file, &name, id);
+	char id[72], over[72];
+	struct err *e = names_disk_read(im->stores[store].names, file, &name, id, over);
 	struct image_entry *n = e ? NULL : images_by_id(im, id);
 
-	/* Our own names come last and may move a baked tag to a newer image. */
-	if (n) {
-		struct image_entry *old = images_by_name(im, name);
+	if (e)
+		log_warn("name file %s of a read-only store: %s; ignored", file, err_text(e));
+	err_free(e);
+	if (!n || images_by_baked_name(im, name))
+		return;
+	strv_push(&n->baked_names, name);
+	take_name(im, n, name);
+}
 
-		if (old)
-			image_drop_name(old, name);
-		strv_push(&n->names, name);
+/* Ours come last. Where the baked stores say something else than they did when ours was written, the OS image has been
+ * updated since: its word is the later one. */
+static void admit_own_name(struct images *im, const char *file)
+{
+	_free_ char *name = NULL;
+	char id[72], over[72] = "";
+	struct err *e = names_disk_read(im->stores[0].names, file, &name, id, over);
+	struct image_entry *n = e ? NULL : images_by_id(im, id), *baked = e ? NULL : images_by_baked_name(im, name);
+
+	if (n && (!baked || baked == n || !strcmp(baked->id, over))) {
+		take_name(im, n, name);
 		return;
 	}
 	if (e)
 		log_warn("name file %s: %s; removed", file, err_text(e));
+	if (n)
+		log_info("%s is %.19s now, as the OS image has it, no longer %.19s", name, baked->id, id);
 	err_free(e);
-	if (store == 0)
-		unlinkat(im->stores[0].names, file, 0);
+	unlinkat(im->stores[0].names, file, 0);
+}
+
+static void admit_name(struct images *im, int store, const char *file)
+{
+	if (store)
+		admit_baked_name(im, store, file);
+	else
+		admit_own_name(im, file);
 }
 
 static struct err *each_file(int dir, struct images *im, int store, void (*take)(struct images *, int, const char *))
@@ -108,18 +142,28 @@ static struct err *open_store(struct images *im, const char *root, bool own)
 
 	if (own)
 		TRY(file_make_dirs(root, 0711));
-	e = file_open_dir(AT_FDCWD, root, false, 0, &dir);
+	/* A link to a baked store is fine: the configuration names it. */
+	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	e = dir < 0 ? err_errno(errno, "open directory %s", root) : NULL;
 	if (!e)
 		e = file_open_dir(dir, "images", own, 0700, &s->images);
 	if (!e)
 		e = file_open_dir(dir, "names", own, 0700, &s->names);
-	if (!own && err_is(e, ERR_NOT_FOUND)) {
-		base_close_p(&s->images);
-		err_free(e);
-		return NULL;
-	}
 	im->n_stores += !e;
-	return e;
+	if (own || !e)
+		return e;
+	base_close_p(&s->images);
+	*s = (struct store_dirs){ -1, -1 };
+	if (!err_is(e, ERR_NOT_FOUND))
+		log_error("image store %s: %s; ignored", root, err_text(e));
+	err_free(e);
+	return NULL;
+}
+
+static struct err *scan(struct images *im, int store)
+{
+	TRY(each_file(im->stores[store].images, im, store, admit));
+	return each_file(im->stores[store].names, im, store, admit_name);
 }
 
 struct err *images_open(const struct images_options *o, struct layers *l, struct images **ret)
@@ -144,11 +188,13 @@ struct err *images_open(const struct images_options *o, struct layers *l, struct
 		e = open_store(im, o->baked[i], false);
 	/* Baked stores first, our own (index 0) last. */
 	for (size_t i = 1; !e && i <= im->n_stores; i++) {
-		size_t store = i % im->n_stores;
+		int store = (int)(i % im->n_stores);
 
-		e = each_file(im->stores[store].images, im, (int)store, admit);
-		if (!e)
-			e = each_file(im->stores[store].names, im, (int)store, admit_name);
+		e = scan(im, store);
+		if (e && store) {
+			log_error("read-only image store: %s; what is left of it is ignored", err_text(e));
+			err_free(TAKE(e));
+		}
 	}
 	if (e) {
 		images_close(im);
@@ -170,6 +216,7 @@ void images_close(struct images *im)
 	}
 	free(im->stores);
 	strv_done(&im->pinned);
+	strv_done(&im->held);
 	free(im->quarantine);
 	pthread_mutex_destroy(&im->lock);
 	free(im);

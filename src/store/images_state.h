@@ -15,6 +15,7 @@ struct image_entry {
 	struct image_record record;
 	uint64_t bytes;             /* manifest and configuration */
 	struct strv names;          /* tags and digest references, as stored */
+	struct strv baked_names;    /* what the baked stores call it, whatever our own says */
 };
 
 struct store_dirs {
@@ -27,7 +28,7 @@ struct images {
 	struct layers *layers;
 	struct store_dirs *stores;
 	size_t n_stores;
-	struct strv pinned;
+	struct strv pinned, held;
 	bool owes_sweep;            /* the last sweep kept layers that only users had a claim on */
 	char *quarantine;
 };
@@ -35,6 +36,7 @@ struct images {
 /* Lock held, all of these. */
 struct image_entry *images_by_id(struct images *im, const char *id);
 struct image_entry *images_by_name(struct images *im, const char *name);
+struct image_entry *images_by_baked_name(struct images *im, const char *name);
 void image_drop_name(struct image_entry *e, const char *name);
 void image_entry_free(struct image_entry *e);
 

@@ -116,6 +116,18 @@ static struct err *scan(struct layers *l, int store)
 	return NULL;
 }
 
+/* A read-only store that cannot be read is named and left out. */
+static struct err *scan_store(struct layers *l, int store)
+{
+	struct err *e = scan(l, store);
+
+	if (!e || store == 0)
+		return e;
+	log_error("%s; ignored", err_text(e));
+	err_free(e);
+	return NULL;
+}
+
 struct err *layers_open_unnamed(struct layers *l, int *ret_fd)
 {
 	*ret_fd = openat(l->dirs[0], ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -143,7 +155,9 @@ static struct err *open_store(struct layers *l, char *path, bool own)
 		TRY(file_make_dirs(path, 0700));
 	struct err *e = file_open_dir(AT_FDCWD, path, false, 0, &fd);
 
-	if (!own && err_is(e, ERR_NOT_FOUND)) {
+	if (!own && e) {
+		if (!err_is(e, ERR_NOT_FOUND))
+			log_error("read-only layers %s: %s; ignored", path, err_text(e));
 		err_free(e);
 		free(path);
 		return NULL;
@@ -176,8 +190,8 @@ struct err *layers_open(const struct layers_options *o, struct layers **ret)
 	if (!e)
 		e = file_make_dirs(l->mounts, 0700);
 	/* Baked ones first: what the OS image has is not looked for in our own store. */
-	for (size_t i = l->n_dirs; !e && i-- > 0;)
-		e = scan(l, (int)((i + 1) % l->n_dirs));
+	for (size_t i = 1; !e && i <= l->n_dirs; i++)
+		e = scan_store(l, (int)(i % l->n_dirs));
 	if (e) {
 		layers_close(l);
 		return err_wrap(e, "layer store");
