@@ -97,7 +97,7 @@ struct err *cli_read_config(struct cli *c, const char *path, const ProtobufCMess
 /* ---- the verbs ------------------------------------------------------------------------------- */
 
 #define CLI_VERB_FUNCTIONS(X) \
-	X(version) X(info) X(pods) X(ps) X(images) X(imagefsinfo) X(inspect) X(inspectp) X(inspecti) X(pull) X(rmi) \
+	X(version) X(info) X(pods) X(ps) X(images) X(imagefsinfo) X(inspect) X(inspectp) X(inspecti) X(import) X(pull) X(rmi) \
 	X(runp) X(stopp) X(rmp) X(create) X(start) X(stop) X(rm) X(run) X(logs) X(exec) X(attach) X(port_forward) \
 	X(stats) X(statsp) X(metricsp) X(metricdescs) X(events) X(explain) X(runtime_config) X(update) X(completion) \
 	X(config) X(checkpoint) X(update_runtime_config)

@@ -210,6 +210,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "metricsp", "metrics of pods", "", output_only, cli_metricsp, 0, 0, 0 },
 	{ "metricdescs", "what the metrics mean", "", output_only, cli_metricdescs, 0, 0, 0 },
 	{ "pull", "pull an image", "IMAGE", pull_options, cli_pull, 1, 1, 0 },
+	{ "import", "import images from archives", "[NAME=]FILE|DIR[:TAG]...", NULL, cli_import, 1, -1, 0 },
 	{ "rmi", "remove images", "[IMAGE...]", rmi_options, cli_rmi, 0, -1, 0 },
 	{ "runp", "run a pod", "POD.[json|yaml]", runp_options, cli_runp, 1, 1, 0 },
 	{ "stopp", "stop pods", "POD...", NULL, cli_stopp, 1, -1, 0 },

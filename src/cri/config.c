@@ -45,6 +45,7 @@ static const struct key {
 	KEY(cni_bin_dirs, KEY_LIST, "/opt/cni/bin /usr/lib/cni /usr/libexec/cni", "Where CNI plugins are."),
 	KEY(cni_timeout_s, KEY_NUMBER, "120", "Seconds that one run of a CNI plugin may take."),
 	KEY(image_stores, KEY_LIST, "/usr/share/crisp/store", "Read-only image stores of the OS image; missing ones are skipped."),
+	KEY(import_dirs, KEY_LIST, "/var/lib/crisp/import", "Directories whose archives (.tar, .tar.gz, .tar.zst, OCI layouts) and lists (.txt) are imported, and pinned while they are there."),
 	LIVE(pinned_images, KEY_LIST, "", "Images that are never garbage, by whole name (registry.k8s.io/pause:3.10); * stands for anything."),
 	LIVE(default_env, KEY_LIST, "", "NAME=VALUE given to every container that does not set NAME."),
 	LIVE(default_ulimits, KEY_LIST, "", "Resource limits of every container: nofile=1024:4096, core=0, memlock=unlimited."),

@@ -36,6 +36,7 @@ struct config {
 	struct strv cni_bin_dirs;
 	uint64_t cni_timeout_s;
 	struct strv image_stores;       /* baked stores */
+	struct strv import_dirs;        /* image/import.h */
 	struct strv pinned_images;
 	struct strv default_env;
 	struct strv default_ulimits;    /* spec/ulimit.h */

@@ -113,6 +113,28 @@ char *info_operations(struct rpc *r)
 	return finish(r, doc, operations(r, doc, NULL));
 }
 
+char *info_imports(struct rpc *r)
+{
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_mut_val *list = yyjson_mut_arr(doc);
+	struct import_status *files = NULL;
+	size_t n = r->serve->importer ? importer_list(r->serve->importer, &files) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
+
+		add_text(doc, o, "file", files[i].path);
+		add_text(doc, o, "state", files[i].state);
+		add_text(doc, o, "error", files[i].error);
+		yyjson_mut_val *ids = yyjson_mut_obj_add_arr(doc, o, "images");
+
+		for (size_t k = 0; k < files[i].images.len; k++)
+			yyjson_mut_arr_add_strcpy(doc, ids, files[i].images.items[k]);
+	}
+	import_status_done(files, n);
+	return finish(r, doc, list);
+}
+
 char *info_failures(struct rpc *r)
 {
 	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);

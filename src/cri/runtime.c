@@ -40,7 +40,8 @@ static void add_info(struct rpc *r, Runtime__V1__StatusResponse *out)
 	const struct {
 		const char *key;
 		char *value;
-	} rows[] = { { "operations", info_operations(r) }, { "failures", info_failures(r) } };
+	} rows[] = { { "operations", info_operations(r) }, { "failures", info_failures(r) },
+		     { "imports", info_imports(r) } };
 
 	out->n_info = ARRAY_LEN(rows);
 	out->info = RPC_ARRAY(r, out->n_info, Runtime__V1__StatusResponse__InfoEntry *);

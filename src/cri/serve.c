@@ -10,6 +10,7 @@
 #include "cri/failures.h"
 #include "cri/security.h"
 #include "cri/steps.h"
+#include "image/import_protocol.h"
 #include "sys/mount.h"
 
 #include <errno.h>
@@ -143,6 +144,25 @@ static struct err *open_stores(struct serve *s)
 	return puller_new(&po, &s->puller);
 }
 
+/* Before the first call, so that what files keep pinned is pinned from the beginning. Without it the node serves all the same. */
+static void start_importer(struct serve *s)
+{
+	const struct config *c = &s->config;
+	const struct importer_options o = {
+		.images = s->images,
+		.puller = s->puller,
+		.root = c->root,
+		.socket = base_printf("%s/" IMPORT_SOCKET_NAME, c->state),
+		.dirs = (const char *const *)c->import_dirs.items,
+		.uid = (uid_t)c->unprivileged_uid,
+	};
+	struct err *e = importer_start(&o, &s->importer);
+
+	if (e)
+		log_error("%s: nothing is imported", err_text(e));
+	err_free(e);
+}
+
 static void open_network(struct serve *s)
 {
 	struct config *c = &s->config;
@@ -221,6 +241,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	TRY(security_open(s));
 	TRY_WRAP(serve_recover(s), "recovery");
 	serve_sweep_images(s);
+	start_importer(s);
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
 	TRY(telemetry_start(s, s->config.metrics_listen));
 	TRY(serve_listen(s->config.listen, &listen_fd));

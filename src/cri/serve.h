@@ -10,6 +10,7 @@
 #include "cri/config.h"
 #include "cri/feed.h"
 #include "cri/rpc.h"
+#include "image/import.h"
 #include "image/pull.h"
 #include "net/cni.h"
 #include "spec/selinux.h"
@@ -31,6 +32,7 @@ struct serve {
 	struct layers *layers;
 	struct images *images;
 	struct puller *puller;
+	struct importer *importer;              /* NULL: it could not start, which the log says */
 	struct stream_link *stream;
 	struct cni cni;
 	struct grpc_server *grpc;

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "image/layout.h"
+#include "image/archive_images.h"
 #include "image/pull.h"
 #include "store/images.h"
 #include "sys/caps.h"
@@ -103,77 +103,27 @@ static struct err *bake_registry(struct bake *b, const struct bake_source *s)
 	return done(b, (const char *const[]){ tag, NULL }, id);
 }
 
-static struct err *pull_archived(struct bake *b, struct fetch *from, const struct layout_image *image, const char *what,
-				 const char *const *tags, const char *const *digest_refs)
+static struct err *on_image(void *ctx, const char *id, const char *const *tags)
 {
-	const struct pull_archive archive = { from, image->digest, tags, digest_refs };
-	const struct pull_request q = {
-		.reference = *tags ? *tags : what,
-		.archive = &archive,
-		.deadline_ns = CLOCK_NEVER,
-		.cancel_fd = -1,
-	};
-	char id[72];
-
-	TRY(puller_pull(b->puller, &q, id));
-	return done(b, tags, id);
-}
-
-static struct err *bake_renamed(struct bake *b, struct fetch *from, const struct layout_image *image, const char *name)
-{
-	_reference_ struct reference ref = { 0 };
-
-	TRY(reference_parse(name, &ref));
-	_free_ char *tagged = reference_tagged(&ref), *digested = reference_digested(&ref, image->digest);
-	const char *const none[] = { NULL }, *const tags[] = { tagged, NULL }, *const digests[] = { digested, NULL };
-
-	return pull_archived(b, from, image, name, *ref.digest ? none : tags, image->made_up ? none : digests);
-}
-
-static struct err *bake_images(struct bake *b, const struct bake_source *s, struct fetch *from, const struct layout *l)
-{
-	const struct layout_image *picked = s->pick ? layout_find(l, s->pick) : NULL;
-
-	if (s->pick && !picked)
-		return err_new(ERR_NOT_FOUND, "there is no image \"%s\" in it", s->pick);
-	if (!l->n_images)
-		return err_new(ERR_NOT_FOUND, "there is no image for %s/%s in it", b->platform.os, b->platform.architecture);
-	if (s->name && !picked && l->n_images > 1)
-		return err_new(ERR_INVALID, "it has %zu images: which one is to be %s? (PATH:TAG)", l->n_images, s->name);
-	for (size_t i = 0; i < l->n_images; i++) {
-		const struct layout_image *image = &l->images[i];
-
-		if (picked && image != picked)
-			continue;
-		if (s->name)
-			TRY(bake_renamed(b, from, image, s->name));
-		else
-			TRY(pull_archived(b, from, image, image->digest, (const char *const *)image->tags,
-					  (const char *const *)image->digest_refs));
-	}
-	return NULL;
+	return done(ctx, tags, id);
 }
 
 static struct err *bake_archive(struct bake *b, const struct bake_source *s)
 {
 	_close_ int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	_arena_ struct arena mem = { 0 };
-	_buf_ struct buf index = BUF_INIT;
-	struct layout layout;
-	struct fetch *from = NULL;
+	const struct archive_take take = {
+		.puller = b->puller,
+		.uid = b->uid,
+		.platform = &b->platform,
+		.pick = s->pick,
+		.name = s->name,
+		.on_image = on_image,
+		.ctx = b,
+	};
 
 	if (fd < 0)
 		return err_errno(errno, "%s", s->path);
-	arena_init(&mem);
-	TRY(fetch_start_archive(fd, b->uid, &from));
-	struct err *e = fetch_contents(from, &index);
-
-	if (!e)
-		e = layout_parse(&mem, buf_text(&index), index.len, &b->platform, &layout);
-	if (!e)
-		e = bake_images(b, s, from, &layout);
-	fetch_stop(from);
-	return err_wrap(e, "%s", s->path);
+	return err_wrap(archive_take_images(fd, &take), "%s", s->path);
 }
 
 static struct err *bake_one(struct bake *b, const char *text)

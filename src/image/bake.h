@@ -20,6 +20,8 @@ struct bake_source {
 	char *pick;             /* which of its images: a tag or name; NULL: all */
 };
 struct err *bake_source_parse(const char *text, struct bake_source *ret) _must_check_;
+/* The same for who takes archives only: what is no name is a path. */
+struct err *bake_source_parse_archive(const char *text, struct bake_source *ret) _must_check_;
 void bake_source_done(struct bake_source *s);
 
 /* bake_tree.c: the end of it. Gives all below *dirfd* its modes, and *mtime* as time. */

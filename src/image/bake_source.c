@@ -73,6 +73,19 @@ static const char *split_name(const char *text, struct bake_source *s)
 	return equals + 1;
 }
 
+struct err *bake_source_parse_archive(const char *text, struct bake_source *ret)
+{
+	struct bake_source s = { 0 };
+	const char *path = access(text, F_OK) == 0 ? text : split_name(text, &s);
+
+	for (size_t i = 0; i < ARRAY_LEN(transports); i++)
+		if (str_starts(path, transports[i]) && access(path, F_OK) != 0)
+			path += strlen(transports[i]);
+	split_path(path, &s);
+	*ret = s;
+	return NULL;
+}
+
 struct err *bake_source_parse(const char *text, struct bake_source *ret)
 {
 	struct bake_source s = { 0 };

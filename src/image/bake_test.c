@@ -129,4 +129,14 @@ TEST(bake_checks_what_an_archive_says)
 	CHECK_INT(shell("! ls -d f1*"), 0);
 }
 
+/* CVE-2023-25153: containerd read an archive's files whole, whatever their size. */
+TEST(cve_2023_25153_archives_are_bounded)
+{
+	CHECK_INT(shell("rm -rf h && mkdir h && truncate -s 300M h/index.json && tar -C h -cf h.tar index.json && gzip -1 h.tar && "
+			"rm h/index.json && cd h && seq 70000 | xargs touch && tar -cf ../many.tar . && cd .. && rm -rf h"), 0);
+	CHECK_INT(bake("-o %/h1 %/h.tar.gz"), 1);
+	CHECK_INT(bake("-o %/h1 %/many.tar"), 1);
+	CHECK_INT(shell("! ls -d h1*; rm -f h.tar.gz many.tar"), 0);
+}
+
 ARCHIVE_TEST_MAIN
