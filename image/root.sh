@@ -9,11 +9,15 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=modules.sh
 . "$root/image/modules.sh"
+# shellcheck source=oci.sh
+. "$root/image/oci.sh"
 
 tree=$out/root.dir
 product=$root/build/$arch/crisp
 go_bin=$root/build/go/bin
 vendor_bin=$root/build/vendor/$arch/bin
+# shellcheck disable=SC2034 # for oci.sh
+payload=$out/payload
 cni_plugins="bridge host-local loopback portmap bandwidth"
 # Debian's programs in the image, each with its libraries.
 programs="usr/bin/docker-registry usr/sbin/mke2fs usr/sbin/e2fsck usr/sbin/nft"
@@ -93,6 +97,26 @@ secrets_install()
 	install -m 600 "$out/pki/auth.json" "$tree/etc/crisp/auth.json"
 }
 
+# The image that is part of this OS: pods run from it without any registry. Its layer is no other image's, so that tests of
+# pulls see what they pull. The host's crisp bakes, for whatever board.
+store_make()
+{
+	local bundle baker=$root/build/$(uname -m)/crisp
+	[ -x "$baker" ] || { echo "root.sh: there is no $baker: no baked store" >&2; return 0; }
+	oci=$out/root.oci
+	rm -rf "$oci"
+	mkdir -p "$oci" "$tree/usr/share/crisp"
+	image_begin baked
+	bundle=$oci/baked.bundle/rootfs
+	toybox_tree "$bundle"
+	echo "from the OS image" >"$bundle/etc/baked"
+	image_layer baked 1
+	umoci config --image "$oci/baked:1" --config.cmd /bin/sh --config.env PATH=/bin
+	"$baker" bake --output "$tree/usr/share/crisp/store" --platform "linux/$go_arch" \
+		"baked.test/toybox:1=oci:$oci/baked:1" >/dev/null
+	rm -rf "$oci"
+}
+
 erofs_make()
 {
 	local uuid
@@ -106,7 +130,7 @@ erofs_make()
 main()
 {
 	local inputs=("$root/image" "$root/board/$board" "$out/init" "$out/kernel.version" "$product" "$go_bin"
-		"$vendor_bin/toybox" "$out/pki" "$out/sysroot.packages" "$out/sysroot-containerd.packages")
+		"$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$out/pki" "$out/sysroot.packages" "$out/sysroot-containerd.packages")
 	sysroot_make
 	"$root/image/pki.sh"
 	stamp_is "$out/root.img" "${inputs[@]}" && return 0
@@ -114,6 +138,7 @@ main()
 	shell_install
 	programs_install
 	secrets_install
+	store_make
 	# shellcheck disable=SC2086 # a list of words
 	modules_install "$tree/usr/lib/crisp-modules" $modules
 	erofs_make

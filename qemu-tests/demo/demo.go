@@ -55,7 +55,7 @@ func Run(first bool) error {
 		failures = append(failures, err.Error())
 	}
 	failures = append(failures, cleanUp(ctx, cri)...)
-	total := len(expectations) + 2
+	total := len(expected()) + 2
 	for _, failure := range failures {
 		fmt.Printf("FAILED demo: %s\n", failure)
 	}
@@ -84,6 +84,9 @@ func start() error {
 		return err
 	}
 	for _, entry := range entries {
+		if !runs(strings.TrimSuffix(entry.Name(), ".yaml")) {
+			continue
+		}
 		text, _ := manifests.ReadFile("manifests/" + entry.Name())
 		if err := os.WriteFile(filepath.Join(manifestDir, entry.Name()), text, 0o600); err != nil {
 			return err
@@ -130,7 +133,7 @@ func watch(ctx context.Context, cri *node.CRI) []string {
 	for round := 1; ; round++ {
 		var failures []string
 		all, err := pods()
-		for _, e := range expectations {
+		for _, e := range expected() {
 			problem := "the kubelet does not answer: " + errorText(err)
 			if err == nil {
 				problem = e.check(ctx, cri, all[e.pod])

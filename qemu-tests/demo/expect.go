@@ -30,9 +30,32 @@ var expectations = []expectation{
 	{"users: root is nobody on the node, and owns what is its own (hostUsers: false)", "users", ownUsers},
 	{"init: the first container ended before the main one runs", "init", initDone},
 	{"job ended with code 3, pod Failed", "job", jobFailed},
+	{"baked ran from an image that is part of the OS image, without a registry", "baked", bakedDone},
 	{"oom was killed for memory (OOMKilled)", "oom", oomKilled},
 	{"exec through the kubelet (SPDY): output, exit code", "web", kubeletExec},
 	{"the runtime says the same of exit codes and states", "job", sameInCRI},
+}
+
+// runs says whether a pod is for this runtime: images of the OS image are crisp's own.
+func runs(pod string) bool {
+	return pod != "baked" || node.Runtime() == "crisp"
+}
+
+func expected() []expectation {
+	var all []expectation
+	for _, e := range expectations {
+		if runs(e.pod) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func bakedDone(_ context.Context, _ *node.CRI, pod *corev1.Pod) string {
+	if pod == nil || pod.Status.Phase != corev1.PodSucceeded {
+		return phase(pod)
+	}
+	return ""
 }
 
 func phase(pod *corev1.Pod) string {

@@ -32,6 +32,8 @@ func Groups() []suite.Group {
 		{Name: "auth", Cases: authCases},
 		{Name: "badregistry", Cases: faultCases()},
 		{Name: "badimage", Cases: badImageCases()},
+		{Name: "baked", Cases: bakedCases},
+		{Name: "import", Cases: importCases},
 		{Name: "runtimeclass", Cases: runtimeClassCases()},
 		{Name: "client", Cases: clientCases},
 		{Name: "ocirun", Cases: ociRunCases},
