@@ -155,7 +155,7 @@ size_t importer_list(struct importer *im, struct import_status **ret)
 		struct import_status *s = &list[n++];
 
 		s->path = base_strdup(f->r.path);
-		s->state = f->complete || f->state == IMPORT_OK ? words[f->state] : "being written";
+		s->state = f->state == IMPORT_WAITING && !f->complete ? "being written" : words[f->state];
 		s->error = f->r.error ? base_strdup(f->r.error) : NULL;
 		for (size_t i = 0; i < f->r.images.len; i++)
 			strv_push(&s->images, f->r.images.items[i]);

@@ -37,7 +37,7 @@ struct err *importer_start(const struct importer_options *o, struct importer **r
 /* For `crisp info`. */
 struct import_status {
 	char *path;
-	const char *state;                      /* static: "waiting", "importing", "imported", "failed" */
+	const char *state;                      /* static: "waiting", "being written", "importing", "imported", "failed" */
 	char *error;                            /* NULL if none */
 	struct strv images;                     /* IDs */
 };
