@@ -10,7 +10,8 @@
 #   ./build.sh conformance    Kubernetes' own node tests (hours, emulated): stop it, and the same command goes on;
 #                             --focus REGEXP, --again, --fresh, --shard I/N, --minutes N, --list, --help
 #   ./build.sh compare [PATTERN]    the CRI tests (all: hours) on crisp and on containerd with runc: one table; --list, --help
-#   ./build.sh bench [RUNTIME]...   measure crisp, or crisp and containerd, side by side in one run
+#   ./build.sh bench          measure crisp beside containerd with runc and with crun, in one machine, turn by turn, and the
+#                             stages of a pull natively: build/bench has results, table and pictures; --quick, --native, --help
 #   ./build.sh fuzz [SECONDS]       run every fuzz target for that long (300)
 #   ./build.sh clean          remove what was built; downloads and third-party parts stay
 #
@@ -247,13 +248,23 @@ verb_conformance()
 	build/go/host/conformance "$@"
 }
 
+# Linked with the product's own objects: what is measured is what is shipped.
+bench_programs()
+{
+	local obj=build/x86_64/obj
+	(cd qemu-tests && GOFLAGS=-buildvcs=false go build -o "$root/build/go/host/bench" ./bench/host)
+	build/vendor/x86_64/bin/crisp-cc -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -Isrc -Ibuild/gen -Ibuild/vendor \
+		-Wl,--gc-sections -o build/go/host/stages qemu-tests/bench/stages/stages.c \
+		"$obj"/{base,sys,wire,store,image}/*.o "$obj"/gen/*.o \
+		-lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lprotobuf-c -lyyjson -lyaml -lisal -lzstd -lseccomp -lcap
+}
+
 verb_bench()
 {
-	local runtime
 	verb_image
-	for runtime in "${@:-crisp}"; do
-		step "measure $runtime" qemu-tests/run.sh --runtime "$runtime" --timeout 1800 --name "bench-$runtime" bench
-	done
+	step "the disk to pull from" image/bench.sh
+	step "the programs that measure natively and report" bench_programs
+	build/go/host/bench "$@"
 }
 
 verb_compare()

@@ -187,16 +187,7 @@ func measure(ctx context.Context, cri *node.CRI) error {
 		&runtimeapi.AuthConfig{Username: node.User, Password: node.Password}, nil); err != nil {
 		return fmt.Errorf("pull %s: %w", benchImage, err)
 	}
-	host, err := bench.Pods(ctx, cri, benchImage, benchPods, true)
-	if err != nil {
-		return fmt.Errorf("measuring with the host's network: %w", err)
-	}
-	cni, err := bench.Pods(ctx, cri, benchImage, benchPods, false)
-	if err != nil {
-		return fmt.Errorf("measuring with CNI: %w", err)
-	}
-	bench.Print(host, cni)
-	return nil
+	return bench.Show(ctx, cri, benchPods)
 }
 
 // cleanUp removes all pods through the CRI, and says what then is left.

@@ -70,18 +70,21 @@ type CRI struct {
 }
 
 // Connect waits until the runtime answers.
-func Connect(ctx context.Context, wait time.Duration) (*CRI, error) {
+func Connect(ctx context.Context, wait time.Duration) (*CRI, error) { return ConnectTo(ctx, Socket, wait) }
+
+// ConnectTo is Connect for a runtime at another address.
+func ConnectTo(ctx context.Context, socket string, wait time.Duration) (*CRI, error) {
 	until := time.Now().Add(wait)
 	for {
-		runtime, err := criclient.NewRemoteRuntimeService(ctx, Socket, 4*time.Minute, nil, false)
+		runtime, err := criclient.NewRemoteRuntimeService(ctx, socket, 4*time.Minute, nil, false)
 		if err == nil {
-			images, err := criclient.NewRemoteImageService(ctx, Socket, 10*time.Minute, nil, false)
+			images, err := criclient.NewRemoteImageService(ctx, socket, 10*time.Minute, nil, false)
 			if err == nil {
 				return &CRI{runtime, images}, nil
 			}
 		}
 		if time.Now().After(until) {
-			return nil, fmt.Errorf("%s does not answer in %v: %w", Socket, wait, err)
+			return nil, fmt.Errorf("%s does not answer in %v: %w", socket, wait, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
