@@ -155,8 +155,16 @@ func ociExecTerminal(t *suite.T) {
 	s.converse(s.start(append([]string{"--root", root, "exec", "--tty", id}, suite.PayloadCommand("terminal")...)...), before)
 }
 
+// ociLine runs one; its output goes to a file, since a container that it leaves has its descriptors.
 func ociLine(t *suite.T, words ...string) {
-	if text, err := exec.CommandContext(t.Ctx, "/usr/bin/crisp", words...).CombinedOutput(); err != nil {
+	path := t.File("output", "")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	t.Must(err, "output")
+	defer file.Close()
+	cmd := exec.CommandContext(t.Ctx, "/usr/bin/crisp", words...)
+	cmd.Stdout, cmd.Stderr = file, file
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(path)
 		t.Errorf("crisp %v: %v: %s", words, err, text)
 	}
 }
