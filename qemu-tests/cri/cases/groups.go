@@ -30,6 +30,7 @@ func Groups() []suite.Group {
 		{Name: "images", Cases: imageCases},
 		{Name: "registries", Cases: registriesConfCases},
 		{Name: "auth", Cases: authCases},
+		{Name: "k3s", Cases: k3sCases},
 		{Name: "badregistry", Cases: faultCases()},
 		{Name: "badimage", Cases: badImageCases()},
 		{Name: "baked", Cases: bakedCases},
