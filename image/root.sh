@@ -101,7 +101,8 @@ secrets_install()
 # pulls see what they pull. The host's crisp bakes, for whatever board.
 store_make()
 {
-	local bundle baker=$root/build/$(uname -m)/crisp
+	local bundle baker
+	baker=$root/build/$(uname -m)/crisp
 	[ -x "$baker" ] || { echo "root.sh: there is no $baker: no baked store" >&2; return 0; }
 	oci=$out/root.oci
 	rm -rf "$oci"

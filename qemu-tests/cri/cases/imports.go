@@ -218,7 +218,9 @@ func importBad(t *suite.T) {
 		}
 		suite.Equal(t, "times that "+path+" was named", strings.Count(string(after), "import "+path+":"), 1)
 	}
-	suite.Equal(t, "lines of the log since", string(after[len(before):]), "")
+	if since := string(after[len(before):]); strings.Contains(since, "import ") {
+		t.Errorf("they were tried again: %s", since)
+	}
 	// one of them gets better
 	drop(t, "cut.tar", whole)
 	waitImport(t, filepath.Join(importDir(t), "cut.tar"), "imported")
