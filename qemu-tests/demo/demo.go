@@ -36,6 +36,9 @@ func Run(first bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Minute)
 	defer cancel()
 	say("the node: %s", kernel())
+	if err := knownToCadvisor(ctx); err != nil {
+		return err
+	}
 	cri, err := node.Connect(ctx, 2*time.Minute)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, node.Log(node.Runtime(), 40))

@@ -34,6 +34,7 @@ var expectations = []expectation{
 	{"oom was killed for memory (OOMKilled)", "oom", oomKilled},
 	{"exec through the kubelet (SPDY): output, exit code", "web", kubeletExec},
 	{"the runtime says the same of exit codes and states", "job", sameInCRI},
+	{"cAdvisor's metrics have web's labels, image and network (the kubelet's default gates)", "web", labelled},
 }
 
 // runs says whether a pod is for this runtime: images of the OS image are crisp's own.

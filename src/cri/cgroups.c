@@ -9,6 +9,9 @@
 #define OWN_CGROUPS "/crisp-pods/"
 #define OWN_SLICES  "/crisp.slice/crisp-pod"
 
+/* By this cAdvisor knows the cgroups that it asks CRI-O about. */
+#define CADVISOR_PREFIX "crio-"
+
 bool cgroups_systemd(const struct serve *s)
 {
 	return str_eq(s->config.cgroup_driver, "systemd");
@@ -67,13 +70,27 @@ char *cgroups_of_pod(const struct serve *s, const struct pod *p)
 	return e ? base_strdup(parent) : path;
 }
 
-char *cgroups_below_pod(const struct serve *s, const struct pod *p, const char *id)
+static bool for_cadvisor(const struct serve *s)
 {
-	return cgroups_systemd(s) && unit_of(p->cgroup_parent) ? base_printf("%s/crisp-%s.scope", p->cgroup_parent, id) :
-								 base_printf("%s/%s", p->cgroup_parent, id);
+	return !str_empty(s->config.cadvisor_listen);
 }
 
-/* …/SLICE/crisp-ID.scope is SLICE:crisp:ID. */
+char *cgroups_below_pod(const struct serve *s, const struct pod *p, const char *id)
+{
+	const char *prefix = for_cadvisor(s) ? CADVISOR_PREFIX : "";
+
+	return cgroups_systemd(s) && unit_of(p->cgroup_parent) ?
+		       base_printf("%s/%s%s.scope", p->cgroup_parent, *prefix ? prefix : "crisp-", id) :
+		       base_printf("%s/%s%s", p->cgroup_parent, prefix, id);
+}
+
+/* Empty, and no unit even below a slice: cAdvisor finds the pod's counters by it. */
+static char *cadvisor_cgroup(const struct pod *p)
+{
+	return base_printf("%s/" CADVISOR_PREFIX "%s", p->cgroup_parent, p->o.id);
+}
+
+/* …/SLICE/PREFIX-ID.scope is SLICE:PREFIX:ID. */
 char *cgroups_spec_path(const char *cgroup)
 {
 	const char *unit = unit_of(cgroup), *id = unit ? strchr(unit, '-') : NULL;
@@ -99,13 +116,25 @@ struct err *cgroups_make_pod(struct serve *s, struct pod *p)
 	return cgroups_owns_pod(p) ? unit_start_slice(last_name(p->cgroup_parent)) : NULL;
 }
 
+struct err *cgroups_make_counters(struct serve *s, struct pod *p)
+{
+	/* that of an init will do */
+	if (!for_cadvisor(s) || !p->netns_path || pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
+		return NULL;
+	_free_ char *counters = cadvisor_cgroup(p);
+
+	return cgroup_make(counters);
+}
+
 struct err *cgroups_remove_pod(struct serve *s, struct pod *p, int64_t deadline_ns)
 {
 	if (!p->cgroup_parent)
 		return NULL;
-	_free_ char *init = cgroups_below_pod(s, p, p->o.id);
+	_free_ char *init = cgroups_below_pod(s, p, p->o.id), *counters = cadvisor_cgroup(p);
 
 	if (pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
 		TRY(unit_or_cgroup_remove(init, deadline_ns));
+	/* whatever the configuration says today */
+	TRY(unit_or_cgroup_remove(counters, deadline_ns));
 	return cgroups_owns_pod(p) ? unit_or_cgroup_remove(p->cgroup_parent, deadline_ns) : NULL;
 }

@@ -2,7 +2,8 @@
  *
  * Paths are below /sys/fs/cgroup with either driver. With systemd a pod is a slice, which the kubelet made; each
  * container, monitor and init of a shared PID namespace is a scope. What was made by one driver is found and removed
- * after the configuration has changed to the other: paths say what they are.
+ * after the configuration has changed to the other: paths say what they are. Names are as cAdvisor wants them where it is
+ * answered (cadvisor.h).
  */
 #ifndef CRISP_CGROUPS_H
 #define CRISP_CGROUPS_H
@@ -27,7 +28,10 @@ char *cgroups_spec_path(const char *cgroup);
 /* True where the pod's cgroup is not the kubelet's but was made, and is removed, with the pod. */
 bool cgroups_owns_pod(const struct pod *p);
 struct err *cgroups_make_pod(struct serve *s, struct pod *p) _must_check_;
-/* The init's, and the pod's where it is ours. */
+/* Where cAdvisor is answered, the one by which it finds the counters of the pod's network; once the pod is nearly made,
+ * since it asks about the pod at once. */
+struct err *cgroups_make_counters(struct serve *s, struct pod *p) _must_check_;
+/* The init's, cAdvisor's, and the pod's where it is ours. */
 struct err *cgroups_remove_pod(struct serve *s, struct pod *p, int64_t deadline_ns) _must_check_;
 
 #endif

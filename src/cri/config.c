@@ -56,6 +56,9 @@ static const struct key {
 	KEY(pull_parallel, KEY_NUMBER, "3", "Pulls at once; further ones wait."),
 	KEY(unprivileged_uid, KEY_NUMBER, "65533", "User ID of the processes that talk to the outside: fetch, unpack, stream."),
 	KEY(metrics_listen, KEY_STRING, "", "Where serve's own metrics are, for Prometheus: unix:///PATH or a loopback ADDRESS:PORT; empty: nowhere."),
+	KEY(cadvisor_listen, KEY_STRING, "",
+	    "Where the kubelet's cAdvisor asks about containers, as it asks CRI-O: unix:///run/crio/crio.sock. Cgroups of containers are called "
+	    "crio-ID then. Empty: nowhere."),
 	LIVE(shm_size, KEY_NUMBER, "67108864", "Bytes of a pod's /dev/shm."),
 	KEY(apparmor_profile, KEY_STRING, LSM_APPARMOR_DEFAULT,
 	    "RuntimeDefault of AppArmor: crisp-default is built in; another one is loaded by the OS; unconfined: none."),

@@ -47,6 +47,7 @@ struct config {
 	uint64_t pull_parallel;
 	uint64_t unprivileged_uid;      /* of fetch, unpack and stream */
 	char *metrics_listen;           /* "": serve's own metrics are told nowhere */
+	char *cadvisor_listen;          /* "": cAdvisor finds nobody to ask */
 	uint64_t shm_size;              /* bytes of a pod's /dev/shm */
 	char *apparmor_profile;         /* RuntimeDefault; "crisp-default" is our own */
 	char *selinux;                  /* "auto", "on" or "off" */

@@ -228,6 +228,7 @@ static struct err *make_pod(struct rpc *r, struct pod *p)
 	TRY_WRAP(start_monitor(r, p), "namespaces");
 	rpc_stage(r, "setting up the network");
 	TRY_WRAP(set_up_network(r, p), "network");
+	TRY_WRAP(cgroups_make_counters(s, p), "cgroup");
 	steps_keep(r);
 	rpc_stage(r, "recording");
 	return pod_save(s, p, r->body, r->body_len);

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cri/cadvisor.h"
 #include "cri/cgroups.h"
 #include "cri/events.h"
 #include "cri/reload.h"
@@ -243,7 +244,8 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	serve_sweep_images(s);
 	start_importer(s);
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
-	TRY(telemetry_start(s, s->config.metrics_listen));
+	TRY(pages_start(s, &telemetry_pages, s->config.metrics_listen));
+	TRY(pages_start(s, &cadvisor_pages, s->config.cadvisor_listen));
 	TRY(serve_listen(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);
 	reload_notify("READY=1");

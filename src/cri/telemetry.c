@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define CODES   17
@@ -152,8 +153,10 @@ static void write_process(struct buf *out)
 	buf_printf(out, "process_resident_memory_bytes %llu\n", pages * (unsigned long long)sysconf(_SC_PAGESIZE));
 }
 
-void telemetry_write(struct serve *s, struct buf *out)
+static int answer(struct serve *s, const char *path, struct buf *out)
 {
+	if (strcmp(path, "/metrics") != 0)
+		return 404;
 	family(out, "crisp_build_info", "gauge", "Always 1");
 	buf_puts(out, "crisp_build_info{version=\"" CRISP_VERSION "\"} 1\n");
 	write_calls(s->telemetry, out);
@@ -162,4 +165,12 @@ void telemetry_write(struct serve *s, struct buf *out)
 	buf_printf(out, "crisp_pulled_bytes_total %" PRIu64 "\n", get(&s->telemetry->pulled_bytes));
 	write_objects(s, out);
 	write_process(out);
+	return 200;
 }
+
+const struct pages telemetry_pages = {
+	.key = "metrics_listen",
+	.what = "serve's own metrics are",
+	.type = "text/plain; version=0.0.4; charset=utf-8",
+	.answer = answer,
+};

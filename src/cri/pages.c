@@ -1,5 +1,5 @@
-/* One scraper after the other: a line in, the text out, the connection closed. */
-#include "cri/telemetry.h"
+/* One connection after the other: a line in, the text out, the connection closed. */
+#include "cri/pages.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -16,9 +16,10 @@
 
 #define THREAD_STACK KIB(64)
 
-struct exporter {
+struct listener {
 	struct serve *serve;
-	int listen_fd;
+	const struct pages *pages;
+	int fd;
 };
 
 static bool starts(const char *p, size_t n, const char *word)
@@ -26,19 +27,28 @@ static bool starts(const char *p, size_t n, const char *word)
 	return n >= strlen(word) && !memcmp(p, word, strlen(word));
 }
 
-int telemetry_request(const char *p, size_t n)
+int pages_request(const char *p, size_t n, char ret_path[PAGES_PATH_MAX])
 {
-	static const char path[] = "GET /metrics";
+	static const char get[] = "GET ";
 
 	if (!memmem(p, n, "\r\n\r\n", 4))
-		return n < TELEMETRY_REQUEST_MAX ? 0 : 431;
-	if (!starts(p, n, "GET "))
+		return n < PAGES_REQUEST_MAX ? 0 : 431;
+	if (!starts(p, n, get))
 		return 405;
-	if (!starts(p, n, path) || (p[sizeof(path) - 1] != ' ' && p[sizeof(path) - 1] != '?'))
-		return 404;
-	const char *end = memchr(p, '\r', n), *version = memmem(p, (size_t)(end - p), " HTTP/1.", 8);
+	const char *path = p + strlen(get), *line_end = memchr(p, '\r', n);
+	const char *end = memmem(path, (size_t)(line_end - path), " HTTP/1.", 8);
 
-	return version ? 200 : 400;
+	if (!end || *path != '/')
+		return 400;
+	size_t len = (size_t)(end - path);
+	const char *query = memchr(path, '?', len);
+
+	len = query ? (size_t)(query - path) : len;
+	if (len >= PAGES_PATH_MAX || memchr(path, '\0', len))
+		return 404;
+	memcpy(ret_path, path, len);
+	ret_path[len] = '\0';
+	return 200;
 }
 
 /* True when *fd* is ready in time. */
@@ -52,13 +62,13 @@ static bool wait_for(int fd, short events, int64_t deadline_ns)
 	return n > 0;
 }
 
-static int read_request(int fd, int64_t deadline_ns)
+static int read_request(int fd, int64_t deadline_ns, char ret_path[PAGES_PATH_MAX])
 {
-	char text[TELEMETRY_REQUEST_MAX];
+	char text[PAGES_REQUEST_MAX];
 	size_t n = 0;
 
 	for (;;) {
-		int status = telemetry_request(text, n);
+		int status = pages_request(text, n, ret_path);
 
 		if (status)
 			return status;
@@ -84,33 +94,37 @@ static void send_all(int fd, const char *p, size_t n, int64_t deadline_ns)
 	}
 }
 
-static void answer(struct serve *s, int fd)
+static const char *reason(int status)
+{
+	return status == 200 ? "OK" : status == 404 ? "Not Found" : "Refused";
+}
+
+static void answer(const struct listener *l, int fd)
 {
 	_buf_ struct buf body = BUF_INIT, out = BUF_INIT;
-	int64_t deadline = clock_mono_ns() + TELEMETRY_WAIT_NS;
-	int status = read_request(fd, deadline);
+	char path[PAGES_PATH_MAX];
+	int64_t deadline = clock_mono_ns() + PAGES_WAIT_NS;
+	int status = read_request(fd, deadline, path);
 
 	if (status < 0)
 		return;
 	if (status == 200)
-		telemetry_write(s, &body);
-	buf_printf(&out,
-		   "HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\n"
-		   "Connection: close\r\n\r\n",
-		   status, status == 200 ? "OK" : "Refused", body.len);
+		status = l->pages->answer(l->serve, path, &body);
+	buf_printf(&out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+		   reason(status), l->pages->type, body.len);
 	buf_append(&out, buf_text(&body), body.len);
 	send_all(fd, buf_text(&out), out.len, deadline);
 }
 
 static void *run(void *arg)
 {
-	struct exporter *x = arg;
+	struct listener *l = arg;
 
-	while (wait_for(x->listen_fd, POLLIN, CLOCK_NEVER)) {
-		_close_ int fd = accept4(x->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	while (wait_for(l->fd, POLLIN, CLOCK_NEVER)) {
+		_close_ int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
-			answer(x->serve, fd);
+			answer(l, fd);
 		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 			poll(NULL, 0, 1000); /* it would be ready again at once */
 	}
@@ -128,7 +142,7 @@ static struct err *open_socket(const char *address, int *ret_fd)
 	return listen_on(address, ret_fd, &host);
 }
 
-static int start_thread(struct exporter *x)
+static int start_thread(struct listener *l)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -139,30 +153,30 @@ static int start_thread(struct exporter *x)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&thread, &attr, run, x);
+	int r = pthread_create(&thread, &attr, run, l);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return r;
 }
 
-struct err *telemetry_start(struct serve *s, const char *address)
+struct err *pages_start(struct serve *s, const struct pages *p, const char *address)
 {
 	int fd = -1;
 
 	if (str_empty(address))
 		return NULL;
-	TRY_WRAP(open_socket(address, &fd), "metrics_listen");
-	struct exporter *x = base_alloc(sizeof(*x));
+	TRY_WRAP(open_socket(address, &fd), "%s", p->key);
+	struct listener *l = base_alloc(sizeof(*l));
 
-	*x = (struct exporter){ s, fd };
-	int r = start_thread(x);
+	*l = (struct listener){ s, p, fd };
+	int r = start_thread(l);
 
 	if (r) {
 		close(fd);
-		free(x);
-		return err_errno(r, "metrics_listen: thread");
+		free(l);
+		return err_errno(r, "%s: thread", p->key);
 	}
-	log_info("serve's own metrics are at %s", address);
+	log_info("%s at %s", p->what, address);
 	return NULL;
 }
