@@ -88,6 +88,15 @@ _unused_ static const char *test_skip_reason;
 			longjmp(test_failed, 1);                                     \
 	} while (0)
 
+/* The error is there, of that kind, and says so. */
+_unused_ static void check_says(struct err *e, enum err_kind kind, const char *words)
+{
+	if (!e || !strstr(err_text(e), words))
+		fprintf(stderr, "%s, want: %s\n", e ? err_text(e) : "success", words);
+	CHECK(e && strstr(err_text(e), words));
+	CHECK_ERR(e, kind);
+}
+
 /* Ends the test as skipped; the reason is printed. */
 #define SKIP(reason)                        \
 	do {                                \

@@ -62,14 +62,6 @@ static struct err *talk(int port, struct tls_config *c, const char *host)
 	return e;
 }
 
-static void check_says(struct err *e, enum err_kind kind, const char *words)
-{
-	if (!e || !strstr(err_text(e), words))
-		fprintf(stderr, "%s, want: %s\n", e ? err_text(e) : "success", words);
-	CHECK(e && strstr(err_text(e), words));
-	CHECK_ERR(e, kind);
-}
-
 TEST(tls_verified_server)
 {
 	struct test_server *s = test_server_new("server", false, hello, NULL);
