@@ -43,52 +43,13 @@ static const struct cli_verb *find_verb(const char *name)
 /* Options that stand before the verb, where crictl's users put them. */
 enum { EARLY_CONFIG, EARLY_RUNTIME, EARLY_IMAGE, EARLY_TIMEOUT, EARLY_DEBUG, EARLY_N };
 
-static const struct {
-	const char *name, *letter;
-	bool takes;
-} early_rows[EARLY_N] = {
+static const struct cli_early early_rows[EARLY_N] = {
 	[EARLY_CONFIG] = { "--config", "-c", true },
 	[EARLY_RUNTIME] = { "--runtime-endpoint", "-r", true },
 	[EARLY_IMAGE] = { "--image-endpoint", "-i", true },
 	[EARLY_TIMEOUT] = { "--timeout", "-t", true },
 	[EARLY_DEBUG] = { "--debug", "-D", false },
 };
-
-struct early {
-	const char *value[EARLY_N];
-	int next;                 /* index of the verb */
-};
-
-static size_t find_early(const char *word, size_t len)
-{
-	for (size_t k = 0; k < EARLY_N; k++)
-		if ((strlen(early_rows[k].name) == len && !strncmp(early_rows[k].name, word, len)) ||
-		    !strcmp(early_rows[k].letter, word))
-			return k;
-	return EARLY_N;
-}
-
-static struct err *parse_early(int argc, char **argv, struct early *ret)
-{
-	int i = 1;
-
-	for (; i < argc && argv[i][0] == '-'; i++) {
-		size_t len = strcspn(argv[i], "="), k = find_early(argv[i], len);
-
-		if (k == EARLY_N)
-			return err_new(ERR_INVALID, "there is no option %s before the verb", argv[i]);
-		if (argv[i][len] == '=')
-			ret->value[k] = argv[i] + len + 1;
-		else if (!early_rows[k].takes)
-			ret->value[k] = "true";
-		else if (++i < argc)
-			ret->value[k] = argv[i];
-		else
-			return err_new(ERR_INVALID, "%s takes a value", argv[i - 1]);
-	}
-	ret->next = i;
-	return NULL;
-}
 
 static const char *first_of(const char *const *from, size_t n)
 {
@@ -110,24 +71,24 @@ static struct err *set_endpoint(const char *const *from, size_t n, const char **
 	return NULL;
 }
 
-static struct err *set_endpoints(struct cli *c, const struct early *early)
+static struct err *set_endpoints(struct cli *c, const char *const *early)
 {
-	const char *runtime[] = { cli_text(c, "runtime-endpoint"), early->value[EARLY_RUNTIME], getenv("CRISP_SOCKET"),
+	const char *runtime[] = { cli_text(c, "runtime-endpoint"), early[EARLY_RUNTIME], getenv("CRISP_SOCKET"),
 				  getenv("CONTAINER_RUNTIME_ENDPOINT"), c->settings.runtime_endpoint, CLI_ENDPOINT };
 
 	TRY(set_endpoint(runtime, ARRAY_LEN(runtime), &c->endpoint));
 	/* An endpoint that is asked for is for both. */
-	bool asked = cli_text(c, "runtime-endpoint") || early->value[EARLY_RUNTIME];
-	const char *image[] = { early->value[EARLY_IMAGE], asked ? c->endpoint : NULL, getenv("IMAGE_SERVICE_ENDPOINT"),
+	bool asked = cli_text(c, "runtime-endpoint") || early[EARLY_RUNTIME];
+	const char *image[] = { early[EARLY_IMAGE], asked ? c->endpoint : NULL, getenv("IMAGE_SERVICE_ENDPOINT"),
 				getenv("CONTAINER_RUNTIME_ENDPOINT") || getenv("CRISP_SOCKET") ? c->endpoint : NULL,
 				c->settings.image_endpoint, c->endpoint };
 
 	return set_endpoint(image, ARRAY_LEN(image), &c->image_endpoint);
 }
 
-static struct err *read_settings(struct cli *c, const struct early *early)
+static struct err *read_settings(struct cli *c, const char *const *early)
 {
-	const char *from[] = { early->value[EARLY_CONFIG], getenv("CRI_CONFIG_FILE") };
+	const char *from[] = { early[EARLY_CONFIG], getenv("CRI_CONFIG_FILE") };
 
 	c->settings.file = first_of(from, ARRAY_LEN(from));
 	c->settings.file_asked = c->settings.file != NULL;
@@ -137,14 +98,14 @@ static struct err *read_settings(struct cli *c, const struct early *early)
 	if (c->verb->run == cli_config)
 		return NULL;
 	TRY(settings_read(&c->arena, &c->settings));
-	if (early->value[EARLY_DEBUG])
-		c->settings.debug = strcmp(early->value[EARLY_DEBUG], "false") != 0;
+	if (early[EARLY_DEBUG])
+		c->settings.debug = strcmp(early[EARLY_DEBUG], "false") != 0;
 	return NULL;
 }
 
-static struct err *set_timeout(struct cli *c, const struct early *early)
+static struct err *set_timeout(struct cli *c, const char *const *early)
 {
-	const char *text = early->value[EARLY_TIMEOUT];
+	const char *text = early[EARLY_TIMEOUT];
 
 	c->timeout_ns = c->settings.timeout_ns;
 	/* stop has an option of this name for itself. */
@@ -156,7 +117,7 @@ static struct err *set_timeout(struct cli *c, const struct early *early)
 	return NULL;
 }
 
-static struct err *run(struct cli *c, const struct early *early, int argc, char **argv)
+static struct err *run(struct cli *c, const char *const *early, int argc, char **argv)
 {
 	TRY(cli_parse(c, argc, argv));
 	TRY(read_settings(c, early));
@@ -167,27 +128,27 @@ static struct err *run(struct cli *c, const struct early *early, int argc, char 
 
 int cli_main(int argc, char **argv)
 {
-	struct early early = { 0 };
+	const char *early[EARLY_N] = { NULL };
 	struct cli c = { 0 };
-	struct err *e = parse_early(argc, argv, &early);
+	int at;
+	struct err *e = cli_parse_early(early_rows, EARLY_N, argc, argv, early, &at);
 
 	if (e)
 		return complain(NULL, e);
-	if (early.next >= argc)
+	if (at >= argc)
 		return complain(NULL, err_new(ERR_INVALID, "a verb is missing: crisp --help lists them"));
-	const char *word = argv[early.next];
+	const char *word = argv[at];
 
 	/* help VERB is VERB --help. */
-	if (!strcmp(word, "help") && early.next + 1 < argc && (c.verb = find_verb(argv[early.next + 1]))) {
+	if (!strcmp(word, "help") && at + 1 < argc && (c.verb = find_verb(argv[at + 1]))) {
 		cli_print_help(c.verb);
 		return 0;
 	}
 	c.verb = find_verb(word);
 	if (!c.verb)
-		return complain(NULL, err_new(ERR_INVALID, "there is no verb %s: crisp --help lists them",
-					      argv[early.next]));
+		return complain(NULL, err_new(ERR_INVALID, "there is no verb %s: crisp --help lists them", word));
 	arena_init(&c.arena);
-	e = run(&c, &early, argc - early.next - 1, argv + early.next + 1);
+	e = run(&c, early, argc - at - 1, argv + at + 1);
 	bool help = err_is(e, ERR_CANCELLED) && cli_flag(&c, "help");
 
 	grpc_client_free(c.client);

@@ -86,6 +86,41 @@ static struct err *parse_short(struct cli *c, const char *word, const char *next
 	return NULL;
 }
 
+size_t cli_find_early(const struct cli_early *rows, size_t n, const char *word)
+{
+	size_t len = strcspn(word, "=");
+
+	for (size_t k = 0; k < n; k++)
+		if ((strlen(rows[k].name) == len && !strncmp(rows[k].name, word, len)) ||
+		    (rows[k].letter && !strcmp(rows[k].letter, word)))
+			return k;
+	return n;
+}
+
+struct err *cli_parse_early(const struct cli_early *rows, size_t n, int argc, char **argv, const char **ret_values,
+			    int *ret_verb)
+{
+	int i = 1;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		size_t k = cli_find_early(rows, n, argv[i]);
+		const char *equals = strchr(argv[i], '=');
+
+		if (k == n)
+			return err_new(ERR_INVALID, "there is no option %s before the verb", argv[i]);
+		if (equals)
+			ret_values[k] = equals + 1;
+		else if (!rows[k].takes)
+			ret_values[k] = "true";
+		else if (++i < argc)
+			ret_values[k] = argv[i];
+		else
+			return err_new(ERR_INVALID, "%s takes a value", argv[i - 1]);
+	}
+	*ret_verb = i;
+	return NULL;
+}
+
 struct err *cli_parse(struct cli *c, int argc, char **argv)
 {
 	bool options_end = false;

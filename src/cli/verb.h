@@ -47,6 +47,18 @@ struct cli {
 
 /* ---- options (options.c) --------------------------------------------------------------------- */
 
+/* Options that stand before the verb. */
+struct cli_early {
+	const char *name, *letter;  /* with their dashes; no letter: NULL */
+	bool takes;
+};
+
+/* Index of the row that *word* ("--name", "--name=value", "-l") is; *n*: none. */
+size_t cli_find_early(const struct cli_early *rows, size_t n, const char *word);
+/* Reads argv from 1 up to the verb, whose index is returned. ret_values[k]: what was given for row k, "true" for a flag;
+ * those that were not given are left alone. */
+struct err *cli_parse_early(const struct cli_early *rows, size_t n, int argc, char **argv, const char **ret_values,
+			    int *ret_verb) _must_check_;
 /* Parses what follows the verb. ERR_CANCELLED: help was asked for. */
 struct err *cli_parse(struct cli *c, int argc, char **argv) _must_check_;
 bool cli_flag(const struct cli *c, const char *name);           /* given, and not "=false" */

@@ -85,23 +85,17 @@ const struct oci_verb oci_verbs[] = {
 };
 
 /* Options that stand before the verb; runc's, so those that mean nothing here are taken too. */
-static const struct global {
-	const char *name;
-	bool takes_value;
-} globals[] = {
-	{ "--root", true }, { "--log", true }, { "--log-format", true }, { "--criu", true }, { "--rootless", true },
-	{ "--systemd-cgroup", false }, { "--debug", false },
+enum { EARLY_ROOT, EARLY_LOG, EARLY_FORMAT, EARLY_CRIU, EARLY_ROOTLESS, EARLY_SYSTEMD, EARLY_DEBUG, EARLY_N };
+
+static const struct cli_early early_rows[EARLY_N] = {
+	[EARLY_ROOT] = { "--root", NULL, true },
+	[EARLY_LOG] = { "--log", NULL, true },
+	[EARLY_FORMAT] = { "--log-format", NULL, true },
+	[EARLY_CRIU] = { "--criu", NULL, true },
+	[EARLY_ROOTLESS] = { "--rootless", NULL, true },
+	[EARLY_SYSTEMD] = { "--systemd-cgroup", NULL, false },
+	[EARLY_DEBUG] = { "--debug", NULL, false },
 };
-
-static const struct global *find_global(const char *word)
-{
-	size_t len = strcspn(word, "=");
-
-	for (size_t i = 0; i < ARRAY_LEN(globals); i++)
-		if (strlen(globals[i].name) == len && !strncmp(globals[i].name, word, len))
-			return &globals[i];
-	return NULL;
-}
 
 static const struct oci_verb *find_verb(const char *name)
 {
@@ -111,63 +105,34 @@ static const struct oci_verb *find_verb(const char *name)
 	return NULL;
 }
 
-static bool set_global(struct oci_call *c, const struct global *g, const char *value)
+static struct err *parse_early(struct oci_call *c, int argc, char **argv, int *ret_verb)
 {
-	if (!strcmp(g->name, "--root"))
-		c->root = value;
-	else if (!strcmp(g->name, "--log"))
-		c->log = value;
-	else if (!strcmp(g->name, "--log-format"))
-		c->log_json = !strcmp(value, "json");
-	else if (!strcmp(g->name, "--systemd-cgroup"))
-		c->systemd_cgroup = strcmp(value, "false") != 0;
-	return strcmp(g->name, "--log-format") != 0 || c->log_json || !strcmp(value, "text");
-}
+	const char *early[EARLY_N] = { [EARLY_ROOT] = OCI_ROOT, [EARLY_FORMAT] = "text", [EARLY_SYSTEMD] = "false" };
 
-static struct err *parse_globals(struct oci_call *c, int argc, char **argv, int *ret_verb)
-{
-	int i = 1;
+	/* An error is told where the options before it say. */
+	struct err *e = cli_parse_early(early_rows, EARLY_N, argc, argv, early, ret_verb);
 
-	for (; i < argc && argv[i][0] == '-'; i++) {
-		const struct global *g = find_global(argv[i]);
-		const char *equals = strchr(argv[i], '=');
-
-		if (!g)
-			return err_new(ERR_INVALID, "there is no option %s before the verb", argv[i]);
-		if (g->takes_value && !equals && ++i >= argc)
-			return err_new(ERR_INVALID, "%s takes a value", argv[i - 1]);
-		if (!set_global(c, g, equals ? equals + 1 : g->takes_value ? argv[i] : "true"))
-			return err_new(ERR_INVALID, "--log-format: text or json");
-	}
-	if (i >= argc)
-		return err_new(ERR_INVALID, "a verb is missing");
-	*ret_verb = i;
-	return NULL;
+	c->root = early[EARLY_ROOT];
+	c->log = early[EARLY_LOG];
+	c->log_json = !strcmp(early[EARLY_FORMAT], "json");
+	c->systemd_cgroup = strcmp(early[EARLY_SYSTEMD], "false") != 0;
+	if (e)
+		return e;
+	if (!c->log_json && strcmp(early[EARLY_FORMAT], "text"))
+		return err_new(ERR_INVALID, "--log-format: text or json");
+	return *ret_verb < argc ? NULL : err_new(ERR_INVALID, "a verb is missing");
 }
 
 /* ---- whose command line it is ----------------------------------------------------------------- */
 
-/* Without options that take a value: good enough, since all that counts is whether there is more than one. */
-static bool is_one_word(const struct oci_verb *v, int argc, char **argv)
+/* Whether what follows the verb is ours: one word alone, or *by_id* a container that we have. */
+static bool fits(const struct oci_verb *v, int argc, char **argv, bool by_id)
 {
 	struct cli c = { .verb = &v->verb };
 
 	arena_init(&c.arena);
 	struct err *e = cli_parse(&c, argc, argv);
-	bool one = !e && c.n_args == 1;
-
-	err_free(e);
-	arena_done(&c.arena);
-	return one;
-}
-
-static bool names_ours(const struct oci_verb *v, int argc, char **argv)
-{
-	struct cli c = { .verb = &v->verb };
-
-	arena_init(&c.arena);
-	struct err *e = cli_parse(&c, argc, argv);
-	bool ours = !e && c.n_args > 0 && oci_state_exists(OCI_ROOT, c.args[0]);
+	bool ours = !e && (by_id ? c.n_args > 0 && oci_state_exists(OCI_ROOT, c.args[0]) : c.n_args == 1);
 
 	err_free(e);
 	arena_done(&c.arena);
@@ -188,7 +153,7 @@ bool oci_is_asked(int argc, char **argv)
 	if (argc < 2)
 		return false;
 	/* --debug is the client's option too, and comes alone only there. */
-	if (find_global(argv[1]) && strcmp(argv[1], "--debug"))
+	if (cli_find_early(early_rows, EARLY_N, argv[1]) < EARLY_N && strcmp(argv[1], "--debug"))
 		return true;
 	const struct oci_verb *v = find_verb(argv[1]);
 
@@ -196,10 +161,10 @@ bool oci_is_asked(int argc, char **argv)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(by_form); i++)
 		if (!strcmp(by_form[i], argv[1]))
-			return is_one_word(v, argc - 2, argv + 2);
+			return fits(v, argc - 2, argv + 2, false);
 	for (size_t i = 0; i < ARRAY_LEN(by_id); i++)
 		if (!strcmp(by_id[i], argv[1]))
-			return names_ours(v, argc - 2, argv + 2);
+			return fits(v, argc - 2, argv + 2, true);
 	return true;
 }
 
@@ -252,11 +217,11 @@ static struct err *run(struct oci_call *c, const struct oci_verb *v, int argc, c
 
 int oci_main(int argc, char **argv)
 {
-	struct oci_call c = { .root = OCI_ROOT };
+	struct oci_call c = { 0 };
 	int at = 0;
 
 	arena_init(&c.cli.arena);
-	struct err *e = parse_globals(&c, argc, argv, &at);
+	struct err *e = parse_early(&c, argc, argv, &at);
 	const struct oci_verb *v = e ? NULL : find_verb(argv[at]);
 
 	if (!e && !v)
