@@ -1,13 +1,30 @@
 #include "base/file.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+struct err *file_wait_fd(int fd, short events, int64_t deadline_ns)
+{
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = events };
+		int n = poll(&p, 1, clock_ms_until(deadline_ns));
+
+		if (n > 0)
+			return NULL;
+		if (n < 0 && errno != EINTR)
+			return err_errno(errno, "poll");
+		if (n == 0 && clock_ms_until(deadline_ns) == 0)
+			return err_new(ERR_TIMEOUT, "no answer in time");
+	}
+}
 
 struct err *file_read_fd(int fd, size_t max, struct buf *ret_buf)
 {

@@ -60,6 +60,14 @@ bool str_is_hex(const char *s, size_t len)
 	return s[len] == '\0';
 }
 
+int str_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 void strv_push_take(struct strv *v, char *s)
 {
 	v->items = base_realloc(v->items, v->len + 2, sizeof(*v->items));

@@ -20,6 +20,7 @@ bool str_to_u64(const char *s, uint64_t max, uint64_t *ret);
 /* Hexadecimal, lower case; *ret_hex* has room for 2n+1. */
 void str_hex(const void *p, size_t n, char *ret_hex);
 bool str_is_hex(const char *s, size_t len);          /* exactly *len* lower-case digits, then NUL */
+int str_hex_digit(char c);                           /* its value, whatever its case; -1: it is none */
 
 /* A NULL-terminated list of owned strings. */
 struct strv {

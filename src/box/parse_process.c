@@ -122,11 +122,6 @@ static struct err *parse_console(yyjson_val *process, struct oci_process *p)
 	return NULL;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Puts the bytes in place of their readable form. */
 static struct err *parse_raw_env(struct arena *a, yyjson_val *process, struct oci_process *p)
 {
@@ -144,7 +139,7 @@ static struct err *parse_raw_env(struct arena *a, yyjson_val *process, struct oc
 		char *raw = arena_alloc(a, len + 1);
 
 		for (size_t j = 0; j < len; j++) {
-			int high = hex_digit(hex[2 * j]), low = hex_digit(hex[2 * j + 1]);
+			int high = str_hex_digit(hex[2 * j]), low = str_hex_digit(hex[2 * j + 1]);
 
 			if (high < 0 || low < 0 || (high == 0 && low == 0))
 				return err_new(ERR_INVALID, "%s: malformed", EXTENSION_ENV);

@@ -6,6 +6,7 @@
 #include "box/program.h"
 #include "sys/keyring.h"
 #include "sys/seccomp.h"
+#include "sys/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,18 +56,6 @@ static struct err *place_fds(struct run *r)
 	return NULL;
 }
 
-static void reset_signals(void)
-{
-	struct sigaction def = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int i = 1; i < 65; i++)
-		if (i != SIGKILL && i != SIGSTOP)
-			sigaction(i, &def, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* A directory that is not below the root has no path there: a descriptor of the node's that leaked would
  * be reached by a working directory in /proc/self/fd (CVE-2024-21626). */
 static struct err *check_cwd(const char *cwd)
@@ -109,7 +98,7 @@ struct err *run_prepare(struct run *r)
 	for (int i = 0; i < 3 && !r->terminal; i++)
 		creds_own_stdio(r->stdio[i], p->uid, (gid_t)-1);
 	TRY(place_fds(r));
-	reset_signals();
+	signals_reset();
 	umask(p->has_umask ? p->umask : 0022);
 	TRY(enter_cwd(p, &again));
 	TRY(creds_set_limits(p));

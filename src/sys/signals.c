@@ -62,3 +62,15 @@ int signal_number(const char *name)
 		return SIGNAL_MAX - (int)n;
 	return 0;
 }
+
+void signals_reset(void)
+{
+	struct sigaction def = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int i = 1; i <= SIGNAL_MAX; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			sigaction(i, &def, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}

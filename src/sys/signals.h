@@ -1,4 +1,4 @@
-/* Names of signals, as people, images and CRI write them (signal(7)). */
+/* signals.h: names of signals, as people, images and CRI write them (signal(7)), and a new program's start with them. */
 #ifndef CRISP_SYS_SIGNALS_H
 #define CRISP_SYS_SIGNALS_H
 
@@ -8,5 +8,8 @@
  * 0: no signal has that name.
  */
 int signal_number(const char *name);
+
+/* All as a program expects them: default actions, none blocked. Also for a child that still shares our memory. */
+void signals_reset(void);
 
 #endif

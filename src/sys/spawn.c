@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "sys/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,18 +73,6 @@ static _no_marks_ void child_place_fds(struct child *c)
 		child_failed(c, "close_range");
 }
 
-static _no_marks_ void child_reset_signals(void)
-{
-	struct sigaction def = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int i = 1; i < 65; i++)
-		if (i != SIGKILL && i != SIGSTOP)
-			sigaction(i, &def, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static _no_marks_ int child_main(void *arg)
 {
 	struct child *c = arg;
@@ -91,7 +80,7 @@ static _no_marks_ int child_main(void *arg)
 	static char *const no_env[] = { NULL };
 	char *const *envp = s->envp ? s->envp : no_env;
 
-	child_reset_signals();
+	signals_reset();
 	if (s->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		child_failed(c, "prctl");
 	if (s->new_session && setsid() < 0)

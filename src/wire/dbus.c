@@ -1,6 +1,6 @@
 #include "wire/dbus.h"
 
-#include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -12,18 +12,6 @@
 
 #define AUTH_LINE_MAX 512
 
-static struct err *wait_for(struct dbus *d, short what)
-{
-	struct pollfd p = { .fd = d->fd, .events = what };
-	int n;
-
-	while ((n = poll(&p, 1, clock_ms_until(d->deadline_ns))) < 0 && errno == EINTR)
-		;
-	if (n < 0)
-		return err_errno(errno, "poll");
-	return n ? NULL : err_new(ERR_TIMEOUT, "it did not answer in time");
-}
-
 static struct err *send_all(struct dbus *d, const void *bytes, size_t len)
 {
 	const char *p = bytes;
@@ -32,7 +20,7 @@ static struct err *send_all(struct dbus *d, const void *bytes, size_t len)
 		ssize_t n = send(d->fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN) {
-			TRY(wait_for(d, POLLOUT));
+			TRY(file_wait_fd(d->fd, POLLOUT, d->deadline_ns));
 		} else if (n < 0 && errno != EINTR) {
 			return err_errno(errno, "send");
 		} else if (n > 0) {
@@ -53,7 +41,7 @@ static struct err *receive_all(struct dbus *d, void *bytes, size_t len)
 		if (n == 0)
 			return err_new(ERR_UNAVAILABLE, "it closed the connection");
 		if (n < 0 && errno == EAGAIN) {
-			TRY(wait_for(d, POLLIN));
+			TRY(file_wait_fd(d->fd, POLLIN, d->deadline_ns));
 		} else if (n < 0 && errno != EINTR) {
 			return err_errno(errno, "receive");
 		} else if (n > 0) {

@@ -1,5 +1,7 @@
 #include "wire/grpc_frame.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -137,24 +139,13 @@ void grpc_percent_encode(const char *text, struct buf *ret)
 	}
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 void grpc_percent_decode(const char *text, size_t len, struct buf *ret)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i];
 
-		if (c == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
-			c = (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+		if (c == '%' && i + 2 < len && str_hex_digit(text[i + 1]) >= 0 && str_hex_digit(text[i + 2]) >= 0) {
+			c = (char)(str_hex_digit(text[i + 1]) << 4 | str_hex_digit(text[i + 2]));
 			i += 2;
 		}
 		buf_putc(ret, (unsigned char)c < 0x20 || c == 0x7f ? '?' : c);

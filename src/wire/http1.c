@@ -228,17 +228,6 @@ struct err *http1_body_begin(struct http1_body *b, const struct http1_head *h, b
 	return NULL;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool expect(struct http1_body *b, char got, char want, enum chunk_state next)
 {
 	b->state = (int)next;
@@ -247,7 +236,7 @@ static bool expect(struct http1_body *b, char got, char want, enum chunk_state n
 
 static bool chunk_size_char(struct http1_body *b, char c)
 {
-	int digit = hex_value(c);
+	int digit = str_hex_digit(c);
 
 	if (digit >= 0) {
 		if (b->line >> 59) /* sixteen times that passes INT64_MAX */

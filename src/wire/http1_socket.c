@@ -1,6 +1,7 @@
 #include "wire/http1_socket.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <mbedtls/base64.h>
@@ -16,27 +17,12 @@
 #define ADDRESS_TIMEOUT (10 * NS_PER_S)
 #define ADDRESSES_MAX   8
 
-static struct err *wait_for(int fd, short events, int64_t deadline_ns)
-{
-	for (;;) {
-		struct pollfd p = { .fd = fd, .events = events };
-		int n = poll(&p, 1, clock_ms_until(deadline_ns));
-
-		if (n > 0)
-			return NULL;
-		if (n < 0 && errno != EINTR)
-			return err_errno(errno, "poll");
-		if (n == 0 && clock_ms_until(deadline_ns) == 0)
-			return err_new(ERR_TIMEOUT, "no answer in time");
-	}
-}
-
 static struct err *finish_connect(int fd, int64_t deadline_ns)
 {
 	int e = 0;
 	socklen_t len = sizeof(e);
 
-	TRY(wait_for(fd, POLLOUT, deadline_ns));
+	TRY(file_wait_fd(fd, POLLOUT, deadline_ns));
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
 		return err_errno(errno, "getsockopt");
 	return e ? err_as(err_errno(e, "connect"), ERR_UNAVAILABLE) : NULL;
@@ -107,7 +93,7 @@ struct err *http1_socket_read(int fd, void *p, size_t n, int64_t deadline_ns, si
 			return NULL;
 		}
 		if (errno == EAGAIN)
-			TRY(wait_for(fd, POLLIN, deadline_ns));
+			TRY(file_wait_fd(fd, POLLIN, deadline_ns));
 		else if (errno != EINTR)
 			return err_as(err_errno(errno, "receive"), ERR_UNAVAILABLE);
 	}
@@ -124,7 +110,7 @@ struct err *http1_socket_write(int fd, const void *p, size_t n, int64_t deadline
 			from += did;
 			n -= (size_t)did;
 		} else if (errno == EAGAIN) {
-			TRY(wait_for(fd, POLLOUT, deadline_ns));
+			TRY(file_wait_fd(fd, POLLOUT, deadline_ns));
 		} else if (errno != EINTR) {
 			return err_as(err_errno(errno, "send"), ERR_UNAVAILABLE);
 		}

@@ -1,6 +1,7 @@
 #include "wire/message.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -183,21 +184,6 @@ static void collect_fds(struct msghdr *msg, struct message *m)
 	}
 }
 
-static struct err *wait_readable(int fd, int64_t deadline_ns)
-{
-	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int n = poll(&p, 1, clock_ms_until(deadline_ns));
-
-		if (n > 0)
-			return NULL;
-		if (n == 0 && clock_ms_until(deadline_ns) == 0)
-			return err_new(ERR_TIMEOUT, "no answer in time");
-		if (n < 0 && errno != EINTR)
-			return err_errno(errno, "wait for message");
-	}
-}
-
 static struct err *check_packet(const struct wire_header *h, size_t n, int flags, struct message *m)
 {
 	if (n < sizeof(*h) || h->magic != MESSAGE_MAGIC || (flags & (MSG_TRUNC | MSG_CTRUNC)) ||
@@ -225,13 +211,13 @@ struct err *message_recv(int fd, int64_t deadline_ns, struct message *m, bool *r
 		msg.msg_control = control.space;
 		msg.msg_controllen = sizeof(control.space);
 		if (deadline_ns != CLOCK_NEVER)
-			TRY(wait_readable(fd, deadline_ns));
+			TRY(file_wait_fd(fd, POLLIN, deadline_ns));
 		ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			TRY(wait_readable(fd, deadline_ns));
+			TRY(file_wait_fd(fd, POLLIN, deadline_ns));
 			continue;
 		}
 		if (n < 0 && errno != ECONNRESET)

@@ -1,5 +1,6 @@
 #include "wire/tls.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "wire/tls_ciphers.h"
 #include "wire/tls_verify.h"
@@ -202,17 +203,7 @@ static struct err *wait_ready(struct tls *t, int code, int64_t deadline_ns)
 		return NULL;
 	if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
 		return mbedtls_err(ERR_UNAVAILABLE, code, "TLS");
-	for (;;) {
-		struct pollfd p = { .fd = t->fd, .events = events };
-		int n = poll(&p, 1, clock_ms_until(deadline_ns));
-
-		if (n > 0)
-			return NULL;
-		if (n < 0 && errno != EINTR)
-			return err_errno(errno, "poll");
-		if (n == 0 && clock_ms_until(deadline_ns) == 0)
-			return err_new(ERR_TIMEOUT, "no answer in time");
-	}
+	return file_wait_fd(t->fd, events, deadline_ns);
 }
 
 static struct err *handshake_error(struct tls *t, int code)

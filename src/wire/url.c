@@ -11,14 +11,6 @@ static bool is_alnum(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static struct err *decode(const char *s, size_t len, char **ret)
 {
 	_free_ char *out = base_alloc(len + 1);
@@ -28,7 +20,7 @@ static struct err *decode(const char *s, size_t len, char **ret)
 		out[n++] = s[i];
 		if (s[i] != '%')
 			continue;
-		int high = i + 2 < len ? hex_digit(s[i + 1]) : -1, low = high >= 0 ? hex_digit(s[i + 2]) : -1;
+		int high = i + 2 < len ? str_hex_digit(s[i + 1]) : -1, low = high >= 0 ? str_hex_digit(s[i + 2]) : -1;
 
 		if (low < 0)
 			return err_new(ERR_INVALID, "malformed percent-encoding");
