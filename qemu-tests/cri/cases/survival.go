@@ -35,6 +35,9 @@ var survivalCases = []suite.Case{
 	{Name: "images-are-kept", Run: surviveImages, KillServe: true, Scale: 2},
 	{Name: "terminated", Run: surviveTerm, KillServe: true, Scale: 2},
 	{Name: "killed-ten-times", Run: surviveTen, KillServe: true, Scale: 4},
+	{Name: "killed-twenty-times-under-load", Run: surviveLoad, CrispOnly: "its store", KillServe: true, Scale: 6},
+	{Name: "another-build-and-back", Run: surviveOtherBuild, CrispOnly: "its program", KillServe: true, Scale: 5},
+	{Name: "disk-full", Run: surviveDiskFull, CrispOnly: "words, and its store", Scale: 3},
 	{Name: "200-pods", Run: twoHundred, Scale: 10},
 }
 
