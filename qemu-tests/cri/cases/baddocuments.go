@@ -92,7 +92,7 @@ var documentFaults = []fault{
 			w.Write(f.image.Manifest)
 			return true
 		}
-	}},
+	}, crispOnly: "containerd asks for a blob then"},
 	{name: "layer-of-unknown-type", image: other(func(m *v1.Manifest) { m.Layers[1].MediaType = "application/x-nonsense" }),
 		words: "type|x-nonsense|unsupported|unknown"},
 	{name: "manifest-of-unknown-type", setup: manifest("application/x-nonsense", func(*suite.T, *faulty) []byte {

@@ -17,7 +17,7 @@ import (
 )
 
 func registryAuth(t *suite.T) *runtimeapi.AuthConfig {
-	return &runtimeapi.AuthConfig{Username: t.Registry.User, Password: t.Registry.Password, ServerAddress: t.Registry.Host}
+	return &runtimeapi.AuthConfig{Username: t.Registry.User, Password: t.Registry.Password, ServerAddress: "https://" + t.Registry.Host}
 }
 
 // pullFrom pulls from the machine's own registry, whose images are real tools' work.

@@ -87,11 +87,16 @@ func (e *Env) Prepare() error {
 func (e *Env) answers() error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.Timeout)
 	defer cancel()
-	_, err := e.CRI.Version(ctx, &runtimeapi.VersionRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return fmt.Errorf("%s: %v", e.Endpoint, err)
+	for {
+		_, err := e.CRI.Version(ctx, &runtimeapi.VersionRequest{}, grpc.WaitForReady(true))
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %v", e.Endpoint, err)
+		}
+		time.Sleep(100 * time.Millisecond) // containerd answers with errors until it has begun
 	}
-	return nil
 }
 
 // service tells whoever looks after the runtime on this machine to start or stop it.
