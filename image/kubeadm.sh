@@ -33,18 +33,15 @@ named()
 		die "kubeadm lists no image $1"
 }
 
-# finish NAME REFERENCE [OPTION]...: the layer, umoci's options for the configuration, and the name in the layout's index.
+# finish NAME REFERENCE [OPTION]...: the layer, umoci's options for the configuration; it is to be baked by that name.
 finish()
 {
-	local name=$1 reference=$2 index=$oci/$1/index.json
+	local name=$1 reference=$2
 	shift 2
 	image_layer "$name" 1
 	umoci config --image "$oci/$name:1" "$@"
 	rm -rf "${oci:?}/$name.bundle"
-	jq --arg n "$reference" '.manifests |= (map(select(.annotations["org.opencontainers.image.ref.name"] == "1")) |
-		map(.annotations["org.opencontainers.image.ref.name"] = $n))' "$index" >"$index.new"
-	mv "$index.new" "$index"
-	sources+=("oci:$oci/$name")
+	sources+=("$reference=oci:$oci/$name:1")
 }
 
 # program_begin NAME: an image with that program; prints its root.

@@ -31,10 +31,20 @@ var checks = []check{
 
 // prepare makes what several checks use: the namespace, a pod to ask from.
 func prepare(ctx context.Context, c *cluster) error {
-	if err := c.apply(ctx, "client.yaml"); err != nil {
+	if err := c.apply(ctx, "namespace.yaml"); err != nil {
 		return err
 	}
-	return c.podsReady(ctx, named(clientPod), 1)
+	// the controllers give the namespace its account; without it no pod can be made
+	if _, err := until(ctx, c.api, collection("v1", namespace, "serviceaccounts"), named("default"),
+		func(all objects[corev1.ServiceAccount]) string {
+			if len(all) == 0 {
+				return "it has no service account yet"
+			}
+			return ""
+		}); err != nil {
+		return err
+	}
+	return c.applied(ctx, "client.yaml", clientPod)
 }
 
 // podReady says what is missing until a pod runs and is ready.

@@ -60,7 +60,7 @@ func (c *cluster) webPods(ctx context.Context) (map[string]bool, error) {
 
 // ask asks the Service from the client pod, and counts the pods that answered.
 func ask(ctx context.Context, count int) (map[string]int, error) {
-	out, err := inPod(ctx, clientPod, fmt.Sprintf("i=0; while [ $i -lt %d ]; do wget -q -O - %s || echo FAILED; i=$((i+1)); done",
+	out, err := inPod(ctx, clientPod, fmt.Sprintf("i=0; while [ $i -lt %d ]; do wget -O - %s || echo FAILED; i=$((i+1)); done",
 		count, webURL))
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func service(ctx context.Context, c *cluster) error {
 	if len(answers) != replicas {
 		return fmt.Errorf("%d pods answered: %v", len(answers), answers)
 	}
-	out, err := inPod(ctx, clientPod, "wget -q -O - http://web/ && cat /etc/resolv.conf")
+	out, err := inPod(ctx, clientPod, "wget -O - http://web/ && cat /etc/resolv.conf")
 	if err != nil || !pods[strings.Fields(out)[0]] {
 		return fmt.Errorf("by the short name: %q %w", out, err)
 	}
@@ -109,7 +109,7 @@ func rollingUpdate(ctx context.Context, c *cluster) error {
 	}
 	asked := make(chan result, 1)
 	go func() {
-		out, err := inPod(ctx, clientPod, "rm -f "+stop+"; while [ ! -e "+stop+" ]; do wget -q -O - "+webURL+" || echo FAILED; done")
+		out, err := inPod(ctx, clientPod, "rm -f "+stop+"; while [ ! -e "+stop+" ]; do wget -O - "+webURL+" || echo FAILED; sleep 0.1; done")
 		asked <- result{out, err}
 	}()
 	updateErr := c.merge(ctx, collection("apps/v1", namespace, "deployments")+"/web",
@@ -227,7 +227,7 @@ func statefulSet(ctx context.Context, c *cluster) error {
 func byName(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	out, err := inPod(limit, clientPod, "until wget -q -O - http://store-0.store:8080/; do sleep 1; done")
+	out, err := inPod(limit, clientPod, "until wget -O - http://store-0.store:8080/; do sleep 1; done")
 	if err != nil || strings.TrimSpace(out) != "store-0" {
 		return fmt.Errorf("store-0.store answered %q: %w", out, err)
 	}

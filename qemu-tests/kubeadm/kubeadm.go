@@ -80,7 +80,7 @@ func chosen() []check {
 func runChecks(ctx context.Context, c *cluster) (passed, failed int) {
 	list := chosen()
 	say("%d checks", len(list))
-	if err := prepare(ctx, c); err != nil {
+	if err := limited(ctx, c, prepare); err != nil {
 		fmt.Printf("FAILED kubeadm: what the checks need: %v\n", err)
 		return 0, len(list)
 	}
@@ -94,7 +94,7 @@ func runChecks(ctx context.Context, c *cluster) (passed, failed int) {
 		start := time.Now()
 		err := begun[k.name]
 		if err == nil {
-			err = limited(ctx, c, k)
+			err = limited(ctx, c, k.run)
 		}
 		if err != nil {
 			failed++
@@ -107,10 +107,10 @@ func runChecks(ctx context.Context, c *cluster) (passed, failed int) {
 	return passed, failed
 }
 
-func limited(ctx context.Context, c *cluster, k check) error {
+func limited(ctx context.Context, c *cluster, run func(context.Context, *cluster) error) error {
 	short, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	return k.run(short, c)
+	return run(short, c)
 }
 
 func say(format string, args ...any) {
