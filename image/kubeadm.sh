@@ -124,7 +124,8 @@ tree_make()
 	mkdir -p "$tree/srv/kubeadm" "$tree/usr/lib/modules/$release"
 	cp -a "$from/root/." "$tree/"
 	cp "$out/kernel/boot/config-$release" "$tree/usr/lib/modules/$release/config"
-	sed '/^service kubelet$/,/^$/ { /^\tmanual$/d; s|^\tneeds .*|\tneeds /var/lib/kubelet/config.yaml| }' \
+	sed '/^service kubelet$/,/^$/ { /^\tmanual$/d; s|^\tneeds .*|\tneeds /var/lib/kubelet/config.yaml|
+		s|^\trun .*|\trun /bin/busybox sh /etc/kubelet.sh| }' \
 		"$root/image/files/etc/crisp-init.conf" >"$tree/etc/crisp-init.conf"
 	printf '\nverified crisp-kubeadm /srv/kubeadm\n' >>"$tree/etc/crisp-init.conf"
 }
