@@ -149,27 +149,19 @@ verb_build()
 	ls -l build/x86_64/crisp
 }
 
-# Kubernetes' programs take minutes, and other steps wait for the network: they are built beside them, the kubelet first.
-go_begin()
+# The kubelet takes minutes, and other steps wait for the network: it is built beside them.
+kubelet_begin()
 {
-	rm -f "$log"/go-{kubelet,kubeadm}.code
-	(go_part kubelet qemu-tests/build.sh; go_part kubeadm qemu-tests/kubeadm/build.sh) &
+	rm -f "$log/go.code"
+	(code=0; qemu-tests/build.sh >"$log/go.log" 2>&1 || code=$?; echo $code >"$log/go.code") &
 }
 
-go_part()
+kubelet_end()
 {
-	local name=$1 code=0
-	shift
-	"$@" >"$log/go-$name.log" 2>&1 || code=$?
-	echo $code >"$log/go-$name.code"
-}
-
-go_end()
-{
-	while [ ! -e "$log/go-$1.code" ]; do
+	while [ ! -e "$log/go.code" ]; do
 		sleep 1
 	done
-	[ "$(cat "$log/go-$1.code")" = 0 ] || { tail -n 20 "$log/go-$1.log" >&2; return 1; }
+	[ "$(cat "$log/go.code")" = 0 ] || { tail -n 20 "$log/go.log" >&2; return 1; }
 }
 
 image_parts()
@@ -335,7 +327,7 @@ check()
 verb_test()
 {
 	verb_deps
-	go_begin
+	kubelet_begin
 	step "third-party parts for crisp" vendor/make.sh x86_64
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
@@ -344,7 +336,7 @@ verb_test()
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
-	step "kubelet, CNI plugins and test programs" go_end kubelet
+	step "kubelet, CNI plugins and test programs" kubelet_end
 	image_root
 	# one boot for both: the suite (qemu-tests/cri/cases/short.txt) first, the kubelet is started after it
 	suite "the appliance: CRI tests, demo" qemu-tests/run.sh --timeout 3300 --name test --append crisp.short=yes critests,demo
@@ -358,9 +350,6 @@ verb_test()
 	step "systemd as PID 1" image/systemd-root.sh
 	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 1200 --name systemd \
 		--append 'crisp.cases=^(systemd|reload)/|^resources/(memory|cpu$|unified$|oom-[ks]|update)' critests
-	step "kubeadm, etcd, the control plane, CoreDNS" go_end kubeadm
-	step "their images, baked into a verified disk" image/kubeadm.sh
-	suite "the appliance: a cluster made by kubeadm" kubeadm_run
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
