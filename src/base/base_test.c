@@ -103,8 +103,8 @@ TEST(tree_is_made_replaced_and_removed)
 
 	snprintf(path, sizeof(path), "%s/a/b/c/d/e", dir);
 	CHECK_OK(file_make_dirs(path, 0700));
-	CHECK_OK(file_replace_at(fd, "a/b/f", "one", 3, 0600, true));
-	CHECK_OK(file_replace_at(fd, "a/b/f", "two!", 4, 0600, false));
+	CHECK_OK(file_replace_at(fd, "a/b/f", "one", 3, 0600, FILE_DURABLE));
+	CHECK_OK(file_replace_at(fd, "a/b/f", "two!", 4, 0600, FILE_VOLATILE));
 	CHECK_OK(file_read_at(fd, "a/b/f", 100, &b));
 	CHECK_STR(buf_text(&b), "two!");
 	CHECK(symlinkat("/etc", fd, "a/b/c/link") == 0);
@@ -128,7 +128,7 @@ TEST(file_replace_at_makes_its_temporary_file_beside_the_name)
 	_free_ char *path = base_printf("%s/f", dir);
 
 	CHECK(chdir("/proc/self") == 0); /* where nothing can be created */
-	struct err *e = file_replace_at(AT_FDCWD, path, "x", 1, 0600, true);
+	struct err *e = file_replace_at(AT_FDCWD, path, "x", 1, 0600, FILE_DURABLE);
 
 	CHECK(chdir(before) == 0);
 	CHECK_OK(e);

@@ -26,11 +26,19 @@ struct err *file_write_fd(int fd, const void *p, size_t n) _must_check_;
 /* One write(2) to an existing file: for /proc, /sys and cgroup files. */
 struct err *file_write_at(int dirfd, const char *name, const char *text) _must_check_;
 
-/* Temporary name, write, fsync, rename, fsync of the directory: after a power cut the old or the
- * new content is there, whole. `durable` false leaves out both fsyncs (for /run).
+/* What a power cut may leave of a replaced file. */
+enum file_keep {
+	FILE_VOLATILE,  /* anything: for /run */
+	FILE_DURABLE,   /* the new content */
+	FILE_ORDERED,   /* the old content or the new, whole; and the new for certain once anything later is durable */
+};
+
+/* Temporary name, write, rename. Durable: fsync of the file and of its directory. Ordered: the content is written out
+ * before the rename, so that a journal which keeps the order of operations (ext4, XFS) has the name only with it: one
+ * write, and the disk's cache is not flushed.
  * Temporary names are ".tmp-…": whoever owns the directory sweeps them at start-up. */
 struct err *file_replace_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode,
-			    bool durable) _must_check_;
+			    enum file_keep keep) _must_check_;
 #define FILE_TMP_PREFIX ".tmp-"
 
 struct err *file_sync_dir(int dirfd) _must_check_;

@@ -110,9 +110,9 @@ static void write_record(const char *kind, const char *id, const ProtobufCMessag
 	record_add(&b, RECORD_STATUS, bytes[1], protobuf_c_message_pack(status, bytes[1]));
 	record_add_str(&b, RECORD_STEPS, steps);
 	CHECK_OK(file_open_dir(AT_FDCWD, dir, false, 0, &fd));
-	CHECK_OK(record_write(fd, "record", &b, false));
+	CHECK_OK(record_write(fd, "record", &b));
 	if (!strcmp(kind, "containers"))
-		CHECK_OK(file_replace_at(fd, "exit", "v1 137 9 1 1700000001000000000 1700000002000000000\n", 51, 0600, false));
+		CHECK_OK(file_replace_at(fd, "exit", "v1 137 9 1 1700000001000000000 1700000002000000000\n", 51, 0600, FILE_VOLATILE));
 }
 
 TEST(explain_without_a_runtime_reads_the_records)

@@ -108,5 +108,5 @@ struct err *settings_write(const struct settings *s)
 		yyjson_mut_doc_free(doc);
 		buf_printf(&b, "%s: %s\n", k->name, k->type == SETTING_TEXT && quoted ? quoted : value);
 	}
-	return err_wrap(file_replace_at(AT_FDCWD, s->file, b.data, b.len, 0644, true), "%s", s->file);
+	return err_wrap(file_replace_at(AT_FDCWD, s->file, b.data, b.len, 0644, FILE_DURABLE), "%s", s->file);
 }

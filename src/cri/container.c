@@ -116,7 +116,7 @@ static struct err *write_spec(struct serve *s, struct container *c, const struct
 {
 	_free_ char *path = container_state_path(s, c->o.id, "config.json");
 
-	return file_replace_at(AT_FDCWD, path, spec->data, spec->len, 0600, false);
+	return file_replace_at(AT_FDCWD, path, spec->data, spec->len, 0600, FILE_VOLATILE);
 }
 
 static struct err *make_container(struct rpc *r, struct container *c)

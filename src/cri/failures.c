@@ -207,7 +207,7 @@ static struct err *store(struct failures *f, const struct failure *x)
 			put_line(&f->list[i], &b);
 		put_line(x, &b);
 		f->lines = f->n + 1;
-		return file_replace_at(AT_FDCWD, f->path, b.data, b.len, 0600, false);
+		return file_replace_at(AT_FDCWD, f->path, b.data, b.len, 0600, FILE_VOLATILE);
 	}
 	_close_ int fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 

@@ -99,7 +99,7 @@ TEST(damaged_lines_and_foreign_bytes_do_no_harm)
 	static const char damage[] = "{\"method\":\"Exec\",\"count\":1}\nnot json\n{\"method\":\n[]\n{\"x\":1}\n";
 	_free_ char *path = file_path();
 
-	CHECK_OK(file_replace_at(AT_FDCWD, path, damage, strlen(damage), 0600, false));
+	CHECK_OK(file_replace_at(AT_FDCWD, path, damage, strlen(damage), 0600, FILE_VOLATILE));
 	struct failures *f = failures_open(path);
 
 	note(f, "RunPodSandbox", NULL, "web", "plugin said \xff\xfe");

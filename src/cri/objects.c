@@ -226,7 +226,7 @@ struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t
 	free(list);
 	free(ips);
 	TRY(file_open_dir(s->pods_fd, p->o.id, true, 0700, &dir));
-	return err_wrap(record_write(dir, "record", &b, false), "record of pod %.12s", p->o.id);
+	return err_wrap(record_write(dir, "record", &b), "record of pod %.12s", p->o.id);
 }
 
 struct err *container_save(struct serve *s, struct container *c, const void *request, size_t len)
@@ -259,5 +259,5 @@ struct err *container_save(struct serve *s, struct container *c, const void *req
 	record_add_str(&b, RECORD_STEPS, c->o.steps);
 	record_add_str(&b, RECORD_BOOT, s->boot_id);
 	TRY(file_open_dir(s->containers_fd, c->o.id, true, 0700, &dir));
-	return err_wrap(record_write(dir, "record", &b, false), "record of container %.12s", c->o.id);
+	return err_wrap(record_write(dir, "record", &b), "record of container %.12s", c->o.id);
 }

@@ -11,6 +11,7 @@
 #include "cri/podfiles.h"
 #include "image/config.h"
 #include "pod/client.h"
+#include "store/record.h"
 #include "sys/signals.h"
 
 #include <signal.h>
@@ -141,7 +142,7 @@ struct err *container_destroy(struct serve *s, struct container *c)
 	rootfs_unmount(s, c);
 	unuse_layers(s, c);
 	TRY(file_remove_tree(-100 /* AT_FDCWD */, state_dir));
-	return file_remove_tree(s->containers_fd, c->o.id);
+	return record_remove_dir(s->containers_fd, c->o.id, "record");
 }
 
 /* The first container that is still in the table, counted; NULL when there is none. */
@@ -242,5 +243,5 @@ struct err *pod_destroy(struct serve *s, struct pod *p)
 	TRY(destroy_containers(s, p));
 	TRY(cgroups_remove_pod(s, p, clock_mono_ns() + CGROUP_WAIT_NS));
 	TRY(podfiles_remove(s, p));
-	return file_remove_tree(s->pods_fd, p->o.id);
+	return record_remove_dir(s->pods_fd, p->o.id, "record");
 }

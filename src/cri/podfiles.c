@@ -69,7 +69,7 @@ static struct err *put_file(const struct pod *p, int dir, const char *name, cons
 	uint32_t uid, gid;
 	_close_ int fd = -1;
 
-	TRY(file_replace_at(dir, name, buf_text(b), b->len, 0644, false));
+	TRY(file_replace_at(dir, name, buf_text(b), b->len, 0644, FILE_VOLATILE));
 	userns_root(p, &uid, &gid);
 	if ((uid || gid) && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(errno, "owner of %s", name);

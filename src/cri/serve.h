@@ -86,7 +86,7 @@ void serve_sweep_images(struct serve *s);
  * records; destroys what was half-made. One bad record is set aside and named, never fatal. */
 struct err *serve_recover(struct serve *s) _must_check_;
 
-/* Durable records. */
+/* Records: ordered (base/file.h), so that an exit record, which is durable, never is without them. */
 struct err *pod_save(struct serve *s, struct pod *p, const void *request, size_t len) _must_check_;
 struct err *container_save(struct serve *s, struct container *c, const void *request, size_t len) _must_check_;
 

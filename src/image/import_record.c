@@ -107,7 +107,7 @@ struct err *import_record_write(int dirfd, const struct import_record *r)
 
 	import_record_format(r, &text);
 	name_file(r->path, file);
-	return err_wrap(file_replace_at(dirfd, file, text.data, text.len, 0600, true), "record of %s", r->path);
+	return err_wrap(file_replace_at(dirfd, file, text.data, text.len, 0600, FILE_DURABLE), "record of %s", r->path);
 }
 
 void import_record_remove(int dirfd, const char *path)

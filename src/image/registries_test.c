@@ -12,7 +12,7 @@ static void put(const char *name, const char *text)
 
 	*strrchr(parent, '/') = '\0';
 	CHECK_OK(file_make_dirs(parent, 0755));
-	CHECK_OK(file_replace_at(AT_FDCWD, path, text, strlen(text), 0644, false));
+	CHECK_OK(file_replace_at(AT_FDCWD, path, text, strlen(text), 0644, FILE_VOLATILE));
 }
 
 static void clean(void)

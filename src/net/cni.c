@@ -101,13 +101,13 @@ static struct err *add(const struct cni *c, const struct cni_pod *p, struct cni_
 	_strv_ struct strv ips = { 0 };
 
 	*ret_ran = 0;
-	TRY(cni_record_write(c, r, false));
+	TRY(cni_record_write(c, r));
 	TRY(add_plugins(c, p, r, ret_ran, &result));
 	TRY(cni_record_set_result(r, yyjson_doc_get_root(result)));
 	TRY(cni_result_ips(r->result, &ips));
 	if (!ips.len)
 		return err_new(ERR_INTERNAL, "the plugins gave the pod no address");
-	TRY(cni_record_write(c, r, true));
+	TRY(cni_record_write(c, r));
 	*ret_ips = ips;
 	ips = (struct strv){ 0 };
 	return NULL;

@@ -54,7 +54,7 @@ static void put(const char *dir, const char *name, const char *text, mode_t mode
 {
 	_free_ char *path = base_printf("%s/%s", dir, name);
 
-	err_free(file_replace_at(AT_FDCWD, path, text, strlen(text), mode, false));
+	err_free(file_replace_at(AT_FDCWD, path, text, strlen(text), mode, FILE_VOLATILE));
 	chmod(path, mode);
 }
 

@@ -205,7 +205,7 @@ struct err *cni_record_read(const struct cni *c, const char *id, struct cni_reco
 	return err_wrap(cni_record_parse(buf_text(&text), text.len, ret), "%s", path);
 }
 
-struct err *cni_record_write(const struct cni *c, const struct cni_record *r, bool durable)
+struct err *cni_record_write(const struct cni *c, const struct cni_record *r)
 {
 	_free_ char *path = record_path(c, r->id);
 	size_t len;
@@ -214,7 +214,7 @@ struct err *cni_record_write(const struct cni *c, const struct cni_record *r, bo
 	if (!text)
 		return err_new(ERR_INTERNAL, "write %s: the record is no JSON", path);
 	TRY(file_make_dirs(c->cache_dir, 0700));
-	return file_replace_at(AT_FDCWD, path, text, len, 0600, durable);
+	return file_replace_at(AT_FDCWD, path, text, len, 0600, FILE_ORDERED);
 }
 
 struct err *cni_record_remove(const struct cni *c, const char *id)

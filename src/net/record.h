@@ -2,8 +2,9 @@
  *
  * A record holds everything that a plugin call needs (configuration, CNI_ARGS, capability
  * arguments, result), so ADD, CHECK and DEL all run from one, whatever became of the files since.
- * It is written before the first plugin runs (its presence says: DEL is due), again, durably, with the
- * result, and removed by DEL. A record that can't be read (power cut) still says that DEL is due.
+ * It is written before the first plugin runs (its presence says: DEL is due), again with the result, and removed by
+ * DEL: a power cut that leaves what a plugin noted later on the same file system leaves the record too. One that can't
+ * be read still says that DEL is due.
  */
 #ifndef CRISP_NET_RECORD_H
 #define CRISP_NET_RECORD_H
@@ -32,7 +33,7 @@ struct err *cni_record_set_result(struct cni_record *r, yyjson_val *result) _mus
 
 struct err *cni_record_parse(const char *text, size_t len, struct cni_record *ret) _must_check_;
 struct err *cni_record_read(const struct cni *c, const char *id, struct cni_record *ret) _must_check_;
-struct err *cni_record_write(const struct cni *c, const struct cni_record *r, bool durable) _must_check_;
+struct err *cni_record_write(const struct cni *c, const struct cni_record *r) _must_check_;
 struct err *cni_record_remove(const struct cni *c, const char *id) _must_check_;
 
 /* The input of one plugin: its configuration with name, cniVersion, prevResult (NULL: none) and those of

@@ -136,7 +136,7 @@ static struct err *make_container(struct making *m)
 {
 	struct oci_container *k = m->k;
 
-	TRY(file_replace_at(k->dir_fd, "config.json", m->config.data, m->config.len, 0600, false));
+	TRY(file_replace_at(k->dir_fd, "config.json", m->config.data, m->config.len, 0600, FILE_VOLATILE));
 	TRY(oci_state_save(k));
 	TRY(open_fifo(k->dir_fd, "start", &m->start));
 	TRY(open_fifo(k->dir_fd, "error", &m->error));

@@ -120,7 +120,7 @@ struct err *oci_write_pid_file(struct oci_call *c, pid_t pid)
 		return err_errno(errno, "--pid-file %s", path);
 	/* Whole or not at all: others wait for it to appear. */
 	snprintf(text, sizeof(text), "%d", (int)pid);
-	return err_wrap(file_replace_at(fd, slash ? slash + 1 : path, text, strlen(text), 0644, false), "--pid-file %s",
+	return err_wrap(file_replace_at(fd, slash ? slash + 1 : path, text, strlen(text), 0644, FILE_VOLATILE), "--pid-file %s",
 			path);
 }
 

@@ -149,7 +149,7 @@ struct err *oci_state_save(const struct oci_container *c)
 	yyjson_mut_obj_add_uint(d, root, "pidStart", c->pid_start);
 	yyjson_mut_obj_add_int(d, root, "created", c->created_ns);
 	TRY(json_write(d, 0, &text));
-	return err_wrap(file_replace_at(c->dir_fd, "state.json", text.data, text.len, 0600, false), "container %s", c->id);
+	return err_wrap(file_replace_at(c->dir_fd, "state.json", text.data, text.len, 0600, FILE_VOLATILE), "container %s", c->id);
 }
 
 struct err *oci_state_remove(struct oci_container *c)

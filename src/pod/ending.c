@@ -135,7 +135,7 @@ static struct err *write_record(const struct container *c)
 	_close_ int dir = -1;
 
 	TRY(file_open_dir(AT_FDCWD, c->state_dir, false, 0, &dir));
-	return file_replace_at(dir, MONITOR_EXIT_FILE, text, exit_format(&x, text), 0600, true);
+	return file_replace_at(dir, MONITOR_EXIT_FILE, text, exit_format(&x, text), 0600, FILE_DURABLE);
 }
 
 void mon_container_record(struct monitor *m, unsigned i, int sock)

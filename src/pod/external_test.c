@@ -41,7 +41,7 @@ static char *top, *path, *root, *bundle;
 
 static void write_file(const char *name, const char *text, mode_t mode)
 {
-	CHECK_OK(file_replace_at(AT_FDCWD, name, text, strlen(text), mode, false));
+	CHECK_OK(file_replace_at(AT_FDCWD, name, text, strlen(text), mode, FILE_VOLATILE));
 }
 
 static void forget(void)

@@ -222,8 +222,8 @@ TEST(baked_object_that_is_bad_is_left_out_not_fatal)
 	struct node n;
 
 	CHECK(truncate(layer, 100) == 0);
-	CHECK_OK(file_replace_at(AT_FDCWD, noise, "noise", 5, 0644, false));
-	CHECK_OK(file_replace_at(AT_FDCWD, file, "no store", 8, 0644, false));
+	CHECK_OK(file_replace_at(AT_FDCWD, noise, "noise", 5, 0644, FILE_VOLATILE));
+	CHECK_OK(file_replace_at(AT_FDCWD, file, "no store", 8, 0644, FILE_VOLATILE));
 	node_open(&n, own, file, baked);
 	CHECK_ERR(images_find(n.images, "x.test/a:1", &i), ERR_NOT_FOUND);
 	CHECK(access(layer, F_OK) == 0 && access(noise, F_OK) == 0); /* nothing is removed there */

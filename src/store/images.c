@@ -325,7 +325,7 @@ static struct err *remove_entry(struct images *im, struct image_entry *e)
 			       e->id);
 	for (size_t i = 0; i < e->names.len; i++)
 		names_disk_remove(im->stores[0].names, e->names.items[i]);
-	TRY(file_remove_tree(im->stores[0].images, e->id + strlen("sha256:")));
+	TRY(images_disk_remove(im->stores[0].images, e->id + strlen("sha256:")));
 	_strv_ struct strv names = e->names;
 
 	e->names = (struct strv){ 0 };

@@ -1,7 +1,7 @@
 /* images.h: the images: records on disk, names, and the table in memory.
  *
  * An image's ID is its configuration's digest. ROOT/images/HEX/ holds `manifest` and `config`, byte for byte as
- * they were digest-checked, and `record`, lines of "KEY VALUE" (manifest, pulled, user, layer …). ROOT/names/HEX-OF-
+ * they were digest-checked, and `record`, lines of "KEY VALUE" (manifest, sizes, pulled, user, layer …) and "end". ROOT/names/HEX-OF-
  * SHA256-OF-NAME holds "NAME\nID\n": a tag or a digest reference belongs to one image, moves atomically, and is
  * gone with its file. Baked stores have the same layout, are read only and always pinned; an image in two stores counts once.
  * A name that a baked store and our own both give: the later word counts. Our own says (a third line of its file) what the baked
@@ -41,8 +41,8 @@ struct images_options {
 	const char *const *pinned;      /* further names that the configuration pins, as patterns: * stands for anything */
 };
 
-/* Opens; drops temporary directories, names of missing images; an image with missing layers is quarantined
- * (logged), not fatal. */
+/* Opens; drops temporary directories, names of missing images; an image with missing layers, or a name file that is
+ * none, is quarantined (logged), not fatal. */
 struct err *images_open(const struct images_options *o, struct layers *l, struct images **ret) _must_check_;
 void images_close(struct images *im);
 /* Instead of options' *pinned*: NULL-terminated, copied. */

@@ -11,6 +11,8 @@ struct image_record {
 	char *user;
 	int64_t pulled_ns;
 	struct strv layers;
+	uint64_t manifest_size, config_size;    /* bytes; 0: not noted */
+	bool ends;                              /* its last line must be "end" */
 };
 void image_record_done(struct image_record *r);
 
@@ -20,6 +22,8 @@ void image_record_format(const struct image_record *r, struct buf *ret);
 
 /* IMAGES/HEX/ from temporary directory to its name, durable. */
 struct err *images_disk_write(int images_fd, const char *hex, const struct images_add *a, int64_t pulled_ns) _must_check_;
+/* From its name to a temporary one first: what cuts it off leaves no image that has lost a part. Missing is fine. */
+struct err *images_disk_remove(int images_fd, const char *hex) _must_check_;
 struct err *images_disk_read(int images_fd, const char *hex, struct image_record *ret, uint64_t *ret_bytes) _must_check_;
 struct err *images_disk_config(int images_fd, const char *hex, struct buf *ret) _must_check_;
 

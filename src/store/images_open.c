@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_aside(struct images *im, int store, const char *hex, struct err *e)
+static void image_set_aside(struct images *im, int store, const char *hex, struct err *e)
 {
 	_free_ char *to = base_printf("%s/image-%s", im->quarantine, hex);
 
@@ -20,6 +20,17 @@ static void set_aside(struct images *im, int store, const char *hex, struct err 
 	err_ignore(file_make_dirs(im->quarantine, 0700));
 	if (renameat(im->stores[0].images, hex, AT_FDCWD, to) < 0)
 		err_ignore(file_remove_tree(im->stores[0].images, hex));
+}
+
+static void name_set_aside(struct images *im, const char *file, struct err *e)
+{
+	_free_ char *to = base_printf("%s/name-%s", im->quarantine, file);
+
+	log_error("name file %s: %s; set aside in quarantine", file, err_text(e));
+	err_free(e);
+	err_ignore(file_make_dirs(im->quarantine, 0700));
+	if (renameat(im->stores[0].names, file, AT_FDCWD, to) < 0)
+		unlinkat(im->stores[0].names, file, 0);
 }
 
 static struct err *have_layers(struct images *im, const struct image_record *r)
@@ -45,7 +56,7 @@ static void admit(struct images *im, int store, const char *hex)
 		e = have_layers(im, &r);
 	if (e) {
 		image_record_done(&r);
-		set_aside(im, store, hex, e);
+		image_set_aside(im, store, hex, e);
 		return;
 	}
 	struct image_entry *n = base_alloc(sizeof(*n));
@@ -98,11 +109,12 @@ static void admit_own_name(struct images *im, const char *file)
 		take_name(im, n, name);
 		return;
 	}
-	if (e)
-		log_warn("name file %s: %s; removed", file, err_text(e));
+	if (e) {
+		name_set_aside(im, file, e);
+		return;
+	}
 	if (n)
 		log_info("%s is %.19s now, as the OS image has it, no longer %.19s", name, baked->id, id);
-	err_free(e);
 	unlinkat(im->stores[0].names, file, 0);
 }
 

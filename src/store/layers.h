@@ -34,7 +34,7 @@ bool layers_is_baked(struct layers *l, const char *digest);
 struct layer_write;
 struct err *layers_begin(struct layers *l, const char *digest, int64_t deadline_ns, struct layer_write **ret,
 			 int *ret_fd) _must_check_;
-/* fsync, seal with fs-verity where the file system has it, the name, fsync of the directory. Frees *w*. */
+/* fsync, the name, seal with fs-verity where the file system has it, fsync of the directory. Frees *w*. */
 struct err *layers_commit(struct layer_write *w) _must_check_;
 void layers_abort(struct layer_write *w);      /* NULL is fine */
 

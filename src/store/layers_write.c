@@ -68,7 +68,8 @@ struct err *layers_begin(struct layers *l, const char *digest, int64_t deadline_
 }
 
 /* Sealed where the file system offers it: the kernel then checks each block that is read. Not offered is fine; so is
- * a writer that the kernel still sees (unpack is just ending). */
+ * a writer that the kernel still sees (unpack is just ending). Only a file that has its name: ext4 takes a file that it
+ * seals off the list of those to be removed after a power cut, and one without a name would take its space for ever. */
 static void seal(int fd, const char *hex)
 {
 	struct fsverity_enable_arg arg = { .version = 1, .hash_algorithm = FS_VERITY_HASH_ALG_SHA256, .block_size = 4096 };
@@ -87,7 +88,7 @@ static struct err *give_name(struct layers *l, int fd, const char *hex)
 
 	if (n < 0 && errno == EEXIST && unlinkat(l->dirs[0], hex, 0) == 0)
 		n = linkat(AT_FDCWD, path, l->dirs[0], hex, AT_SYMLINK_FOLLOW);
-	return n < 0 ? err_errno(errno, "link") : file_sync_dir(l->dirs[0]);
+	return n < 0 ? err_errno(errno, "link") : NULL;
 }
 
 static struct err *publish(struct layer_write *w, uint64_t *ret_size)
@@ -103,8 +104,9 @@ static struct err *publish(struct layer_write *w, uint64_t *ret_size)
 	if (fd < 0)
 		return err_errno(errno, "open it again");
 	base_close_p(&w->fd);
+	TRY(give_name(w->l, fd, w->layer->hex));
 	seal(fd, w->layer->hex);
-	return give_name(w->l, fd, w->layer->hex);
+	return file_sync_dir(w->l->dirs[0]);
 }
 
 struct err *layers_commit(struct layer_write *w)

@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 static const char record_magic[] = "crisp record 1\n";
@@ -16,6 +18,7 @@ void record_begin(struct buf *b)
 {
 	buf_clear(b);
 	buf_append(b, record_magic, MAGIC_LEN);
+	record_add(b, RECORD_SIZE, &(uint64_t){ 0 }, sizeof(uint64_t)); /* record_write() knows it */
 }
 
 void record_add(struct buf *b, enum record_tag tag, const void *p, size_t n)
@@ -48,6 +51,18 @@ static bool next_section(const struct buf *b, size_t *at, struct section *ret, b
 	return !*ret_bad;
 }
 
+/* 0 where it is not told: a record that is being made, or of a version that did not. */
+static uint64_t size_in(const struct buf *b)
+{
+	size_t len = 0;
+	const void *p = record_get(b, RECORD_SIZE, &len);
+	uint64_t size = 0;
+
+	if (p && len == sizeof(size))
+		memcpy(&size, p, sizeof(size));
+	return size;
+}
+
 struct err *record_check(const struct buf *b)
 {
 	struct section s;
@@ -58,8 +73,13 @@ struct err *record_check(const struct buf *b)
 		return err_new(ERR_CORRUPT, "not a crisp record");
 	while (next_section(b, &at, &s, &bad))
 		at += s.len;
-	if (bad)
+	if (bad || at == MAGIC_LEN)
 		return err_new(ERR_CORRUPT, "record is cut off at byte %zu of %zu", at, b->len);
+	uint64_t size = size_in(b);
+
+	if (size && size != b->len)
+		return err_new(ERR_CORRUPT, "record has %zu bytes, and had %llu when it was written", b->len,
+			       (unsigned long long)size);
 	return NULL;
 }
 
@@ -84,9 +104,21 @@ char *record_get_str(const struct buf *b, enum record_tag tag)
 	return s ? base_strndup(s, len) : NULL;
 }
 
-struct err *record_write(int dirfd, const char *name, const struct buf *b, bool durable)
+struct err *record_write(int dirfd, const char *name, struct buf *b)
 {
-	return file_replace_at(dirfd, name, b->data, b->len, 0600, durable);
+	const uint64_t size = b->len;
+
+	memcpy(b->data + MAGIC_LEN + sizeof(struct section), &size, sizeof(size));
+	return file_replace_at(dirfd, name, b->data, b->len, 0600, FILE_ORDERED);
+}
+
+struct err *record_remove_dir(int at, const char *id, const char *name)
+{
+	_close_ int dir = openat(at, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir >= 0 && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_errno(errno, "remove %s/%s", id, name);
+	return file_remove_tree(at, id);
 }
 
 struct err *record_read(int dirfd, const char *name, struct buf *ret)

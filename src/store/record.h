@@ -22,6 +22,7 @@ enum record_tag {
 	RECORD_CGROUP = 8,      /* path below /sys/fs/cgroup */
 	RECORD_STEPS = 9,       /* what was done, and how long it took: lines of cri/steps.h */
 	RECORD_SELINUX = 16,    /* pod: its SELinux level */
+	RECORD_SIZE = 17,       /* of the whole file, the first section: a record that was cut between two is not taken */
 	RECORD_OVERHEAD = 20,   /* pod: LinuxContainerResources of its overhead after the last update, packed */
 };
 
@@ -35,8 +36,11 @@ struct err *record_check(const struct buf *b) _must_check_;
 const void *record_get(const struct buf *b, enum record_tag tag, size_t *ret_len);
 char *record_get_str(const struct buf *b, enum record_tag tag);   /* owned, NULL if absent */
 
-/* NAME below *dirfd*; durable as file_replace_at says. */
-struct err *record_write(int dirfd, const char *name, const struct buf *b, bool durable) _must_check_;
+/* NAME below *dirfd*, of which a power cut leaves the old or the new content (FILE_ORDERED). */
+struct err *record_write(int dirfd, const char *name, struct buf *b) _must_check_;
 struct err *record_read(int dirfd, const char *name, struct buf *ret) _must_check_;
+/* The directory ID below *at* with all that is in it, its file NAME first: a removal that is cut off leaves a directory
+ * without a record, which start-up takes for half-made, never a record that has lost what belongs to it. */
+struct err *record_remove_dir(int at, const char *id, const char *name) _must_check_;
 
 #endif

@@ -52,6 +52,27 @@ TEST(record_gives_back_sections_and_refuses_cut_ones)
 	CHECK_ERR(record_check(&b), ERR_CORRUPT);
 }
 
+TEST(record_cut_anywhere_is_refused)
+{
+	char *dir = temp_dir();
+	_buf_ struct buf b = BUF_INIT, text = BUF_INIT, got = BUF_INIT;
+	_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	record_begin(&b);
+	record_add(&b, RECORD_REQUEST, "abc", 3);
+	record_add_str(&b, RECORD_BOOT, "boot");
+	CHECK_OK(record_write(fd, "record", &b));
+	CHECK_OK(record_read(fd, "record", &got));
+	CHECK_OK(file_read_at(fd, "record", 1000, &text));
+	for (size_t n = 0; n < text.len; n++) {
+		struct buf none = BUF_INIT;
+
+		CHECK_OK(file_replace_at(fd, "record", text.data, n, 0600, FILE_VOLATILE));
+		CHECK_ERR(record_read(fd, "record", &none), ERR_CORRUPT);
+	}
+	drop_dir(dir);
+}
+
 /* ---- pods ------------------------------------------------------------------------------------- */
 
 struct joiner {
@@ -458,7 +479,7 @@ TEST(usage_counts_what_a_tree_takes)
 	fd = open(dir, O_RDONLY | O_DIRECTORY);
 	_free_ char *data = base_alloc(100000);
 
-	CHECK_OK(file_replace_at(fd, "a/file", data, 100000, 0600, true));
+	CHECK_OK(file_replace_at(fd, "a/file", data, 100000, 0600, FILE_DURABLE));
 	CHECK_OK(usage_of_tree(dir, &u));
 	CHECK_INT(u.inodes, 5);
 	CHECK(u.bytes >= 100000 && u.bytes < 400000);
