@@ -3,25 +3,18 @@
  * A pod's record says what it is; its monitor, if it lives, what its containers do; an exit record how they ended.
  * What was half-made when the power went has no record and is removed; one bad record is set aside, never fatal.
  */
-#include "cri/serve.h"
+#include "cri/recover.h"
 
 #include "base/file.h"
 #include "base/log.h"
-#include "box/cgroup.h"
-#include "box/unit.h"
-#include "cri/cgroups.h"
-#include "pod/client.h"
 #include "store/record.h"
 #include "sys/mount.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-#define RECOVER_WAIT_NS (10 * NS_PER_S)
 
 static struct err *list_ids(int fd, struct strv *ret)
 {
@@ -38,7 +31,7 @@ static struct err *list_ids(int fd, struct strv *ret)
 	return NULL;
 }
 
-static struct err *read_record(int at, const char *id, struct buf *ret)
+struct err *recover_read(int at, const char *id, struct buf *ret)
 {
 	_close_ int dir = -1;
 
@@ -46,17 +39,7 @@ static struct err *read_record(int at, const char *id, struct buf *ret)
 	return record_read(dir, "record", ret);
 }
 
-static void read_lines(const struct buf *b, enum record_tag tag, struct strv *ret)
-{
-	_free_ char *text = record_get_str(b, tag);
-	char *save = NULL;
-
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
-		strv_push(ret, line);
-}
-
-/* A record that cannot be read: moved aside under its name, so that somebody can look. */
-static void set_aside(struct serve *s, int at, const char *kind, const char *id, struct err *e)
+void recover_set_aside(struct serve *s, int at, const char *name, const char *kind, const char *id, struct err *e)
 {
 	_free_ char *dir = base_printf("%s/quarantine", s->config.root);
 	_free_ char *to = base_printf("%s/%s-%s", dir, kind, id);
@@ -64,16 +47,25 @@ static void set_aside(struct serve *s, int at, const char *kind, const char *id,
 	log_error("%s %.12s: %s; set aside as %s", kind, id, err_text(e), to);
 	err_free(e);
 	err_ignore(file_make_dirs(dir, 0700));
-	if (renameat(at, id, AT_FDCWD, to) < 0)
-		err_ignore(file_remove_tree(at, id));
+	if (renameat(at, name, AT_FDCWD, to) < 0)
+		err_ignore(file_remove_tree(at, name));
 }
 
-static Runtime__V1__LinuxContainerResources *resources_in(const struct buf *b, enum record_tag tag)
+void recover_sweep(int at, const char *id)
 {
-	size_t len = 0;
-	const void *bytes = record_get(b, tag, &len);
+	_close_ int fd = -1;
+	struct err *e = file_open_dir(at, id, false, 0, &fd);
+	DIR *d = e ? NULL : fdopendir(fd);
+	struct dirent *ent;
 
-	return bytes ? runtime__v1__linux_container_resources__unpack(NULL, len, bytes) : NULL;
+	err_free(e);
+	if (!d)
+		return;
+	fd = -1; /* the stream's */
+	while ((ent = readdir(d)))
+		if (str_starts(ent->d_name, FILE_TMP_PREFIX))
+			unlinkat(dirfd(d), ent->d_name, 0);
+	closedir(d);
 }
 
 /* ---- pods ------------------------------------------------------------------------------------ */
@@ -101,8 +93,8 @@ static struct err *fill_pod(struct serve *s, struct pod *p, const struct buf *b,
 	}
 	runtime__v1__pod_sandbox_status__free_unpacked(status, NULL);
 	p->o.steps = record_get_str(b, RECORD_STEPS);
-	p->resources = resources_in(b, RECORD_RESOURCES);
-	p->overhead = resources_in(b, RECORD_OVERHEAD);
+	p->resources = recover_resources(b, RECORD_RESOURCES);
+	p->overhead = recover_resources(b, RECORD_OVERHEAD);
 	pod_derive(s, p);
 	p->selinux_level = record_get_str(b, RECORD_SELINUX);
 	*ret_same_boot = str_eq(boot, s->boot_id);
@@ -125,12 +117,6 @@ static char *key_of(const Runtime__V1__PodSandboxMetadata *m)
 	return base_printf("%s_%s_%s_%u", m->name, m->namespace_, m->uid, m->attempt);
 }
 
-struct found_states {
-	struct pod_state *states;
-	size_t n;
-	bool alive;
-};
-
 static void ask_monitor(struct serve *s, struct pod *p, bool same_boot, struct found_states *ret)
 {
 	struct pod_namespaces ns = { 0 };
@@ -151,191 +137,13 @@ static void ask_monitor(struct serve *s, struct pod *p, bool same_boot, struct f
 	err_free(e);
 }
 
-/* ---- containers ------------------------------------------------------------------------------ */
-
-static struct err *fill_container(struct container *c, const struct buf *b)
-{
-	size_t len = 0;
-	const void *bytes = record_get(b, RECORD_STATUS, &len);
-	Runtime__V1__ContainerStatus *status =
-		bytes ? runtime__v1__container_status__unpack(NULL, len, bytes) : NULL;
-
-	if (!status)
-		return err_new(ERR_CORRUPT, "its record has no readable status");
-	c->created_ns = status->created_at;
-	if (!str_empty(status->message))
-		c->message = base_strdup(status->message);
-	if (status->user && status->user->linux) {
-		const Runtime__V1__LinuxContainerUser *u = status->user->linux;
-
-		c->uid = (uint32_t)u->uid;
-		c->gid = (uint32_t)u->gid;
-		c->n_groups = u->n_supplemental_groups;
-		c->groups = base_calloc(c->n_groups, sizeof(*c->groups));
-		for (size_t i = 0; i < c->n_groups; i++)
-			c->groups[i] = (uint32_t)u->supplemental_groups[i];
-	}
-	runtime__v1__container_status__free_unpacked(status, NULL);
-	c->resources = resources_in(b, RECORD_RESOURCES);
-	c->image_id = record_get_str(b, RECORD_IMAGE);
-	c->cgroup = record_get_str(b, RECORD_CGROUP);
-	c->o.steps = record_get_str(b, RECORD_STEPS);
-	if (!c->image_id)
-		return err_new(ERR_CORRUPT, "its record names no image");
-	return NULL;
-}
-
-/* Layers are counted as in use again; their mounts are still there in the same boot. After a reboot nothing
- * is mounted, and an ended container needs nothing. */
-static void use_layers(struct serve *s, struct container *c, const struct buf *b)
-{
-	_strv_ struct strv digests = { 0 };
-
-	read_lines(b, RECORD_LAYERS, &digests);
-	for (size_t i = 0; i < digests.len; i++) {
-		_free_ char *path = NULL;
-		struct err *e = layers_use(s->layers, digests.items[i], &path);
-
-		if (!e)
-			strv_push(&c->layers, digests.items[i]);
-		else
-			log_warn("container %.12s: layer %s: %s", c->o.id, digests.items[i], err_text(e));
-		err_free(e);
-	}
-}
-
-static void set_state(struct serve *s, struct container *c, const struct found_states *found)
-{
-	_free_ char *dir = container_root_path(s, c->o.id, NULL);
-	struct pod_exit exit = { .code = EXIT_UNSEEN };
-
-	for (size_t i = 0; i < found->n; i++) {
-		const struct pod_state *st = &found->states[i];
-
-		if (strcmp(st->id, c->o.id))
-			continue;
-		pods_lock(&s->pods);
-		c->pid = st->pid;
-		c->started_ns = st->exit.started_ns;
-		c->state = st->state == MONITOR_CREATED ? CONTAINER_CREATED : CONTAINER_RUNNING;
-		pods_unlock(&s->pods);
-		if (st->state == MONITOR_EXITED_STATE)
-			container_ended(s, c, &st->exit);
-		return;
-	}
-	struct err *e = pod_read_exit(dir, &exit);
-
-	if (e && !err_is(e, ERR_NOT_FOUND))
-		log_warn("container %.12s: %s", c->o.id, err_text(e));
-	if (e)
-		c->message = base_strdup("its end was not recorded: the node or its monitor stopped first");
-	err_free(e);
-	container_ended(s, c, &exit);
-}
-
-static struct err *recover_container(struct serve *s, struct pod *p, const char *id, const struct buf *b,
-				     Runtime__V1__CreateContainerRequest *request, const struct found_states *found)
-{
-	const Runtime__V1__ContainerMetadata *m = request->config->metadata;
-	_free_ char *key = base_printf("%s_%u", m->name, m->attempt);
-	struct container *c = NULL;
-	bool is_new = false;
-
-	TRY(pods_add_container(&s->pods, p, key, clock_mono_ns(), &c, &is_new));
-	if (!is_new) {
-		container_put(&s->pods, c);
-		return err_new(ERR_CORRUPT, "two records for container %s", key);
-	}
-	snprintf(c->o.id, sizeof(c->o.id), "%s", id);
-	c->request = request;
-	struct err *e = fill_container(c, b);
-
-	if (e) {
-		c->request = NULL; /* stays the caller's */
-		pods_drop_container(&s->pods, c);
-	} else {
-		container_derive(c);
-		use_layers(s, c, b);
-		set_state(s, c, found);
-	}
-	pods_end(&s->pods, &c->o);
-	container_put(&s->pods, c);
-	return e;
-}
-
-static Runtime__V1__CreateContainerRequest *request_of(const struct buf *b)
-{
-	size_t len = 0;
-	const void *bytes = record_get(b, RECORD_REQUEST, &len);
-	Runtime__V1__CreateContainerRequest *q =
-		bytes ? runtime__v1__create_container_request__unpack(NULL, len, bytes) : NULL;
-
-	if (q && (!q->config || !q->config->metadata || !q->config->image)) {
-		runtime__v1__create_container_request__free_unpacked(q, NULL);
-		return NULL;
-	}
-	return q;
-}
-
-/* Every recorded container of pod *p*. */
-static void recover_containers(struct serve *s, struct pod *p, struct strv *ids, const struct found_states *found)
-{
-	for (size_t i = 0; i < ids->len; i++) {
-		_buf_ struct buf b = BUF_INIT;
-		const char *id = ids->items[i];
-
-		if (!*id)
-			continue;
-		struct err *e = read_record(s->containers_fd, id, &b);
-		Runtime__V1__CreateContainerRequest *q = e ? NULL : request_of(&b);
-
-		if (e || !q) {
-			err_free(e);
-			continue; /* recover_leftovers() deals with it */
-		}
-		if (strcmp(q->pod_sandbox_id, p->o.id)) {
-			runtime__v1__create_container_request__free_unpacked(q, NULL);
-			continue;
-		}
-		e = recover_container(s, p, id, &b, q, found);
-		if (e) {
-			runtime__v1__create_container_request__free_unpacked(q, NULL);
-			set_aside(s, s->containers_fd, "container", id, e);
-		}
-		ids->items[i][0] = '\0'; /* done with */
-	}
-}
-
-/* What the monitor holds without a record: a CreateContainer that was cut off. */
-static void end_unrecorded(struct serve *s, struct pod *p, const struct found_states *found)
-{
-	for (size_t i = 0; i < found->n; i++) {
-		const char *id = found->states[i].id;
-		struct container *c = NULL;
-		struct err *e = pods_find_container(&s->pods, id, &c);
-
-		if (!e) {
-			container_put(&s->pods, c);
-			continue;
-		}
-		err_free(e);
-		log_info("container %.12s was being made when crisp stopped: removed", id);
-		err_ignore(pod_container_signal(p->dir, id, SIGKILL, true));
-		err_ignore(pod_container_forget(p->dir, id));
-		_free_ char *cgroup = cgroups_below_pod(s, p, id);
-
-		err_ignore(cgroup_kill(cgroup));
-		err_ignore(unit_or_cgroup_remove(cgroup, clock_mono_ns() + RECOVER_WAIT_NS));
-	}
-}
-
-static void recover_pod(struct serve *s, const char *id, struct strv *container_ids)
+static void recover_pod(struct serve *s, const char *id, struct found_containers *containers)
 {
 	_buf_ struct buf b = BUF_INIT;
 	struct pod *p = NULL;
 	bool is_new = false, same_boot = false;
 	struct found_states found;
-	struct err *e = read_record(s->pods_fd, id, &b);
+	struct err *e = recover_read(s->pods_fd, id, &b);
 
 	if (err_is(e, ERR_NOT_FOUND)) {
 		err_free(e);
@@ -354,7 +162,7 @@ static void recover_pod(struct serve *s, const char *id, struct strv *container_
 			pods_drop(&s->pods, p);
 			pod_put(&s->pods, p);
 		}
-		set_aside(s, s->pods_fd, "pod", id, e);
+		recover_set_aside(s, s->pods_fd, id, "pod", id, e);
 		return;
 	}
 	pods_lock(&s->pods);
@@ -362,12 +170,13 @@ static void recover_pod(struct serve *s, const char *id, struct strv *container_
 	p->o.key = key_of(p->request->config->metadata);
 	pods_unlock(&s->pods);
 	ask_monitor(s, p, same_boot, &found);
-	recover_containers(s, p, container_ids, &found);
-	end_unrecorded(s, p, &found);
+	recover_containers(s, p, containers, &found);
+	recover_end_unrecorded(s, p, &found);
 	pods_lock(&s->pods);
 	p->state = found.alive ? POD_READY : POD_STOPPED;
 	pods_unlock(&s->pods);
 	if (!found.alive) {
+		recover_sweep(s->pods_fd, id);
 		/* What it left (addresses, mounts, cgroups) goes now; the pod stays listed until the kubelet
 		 * removes it. */
 		e = pod_stop(s, p);
@@ -435,19 +244,22 @@ static void sweep_networks(struct serve *s, const char *const *known)
 	if (!swept && access(mark, F_OK) == 0)
 		return;
 	cni_gc(&s->cni, known);
-	err_ignore(file_replace_at(AT_FDCWD, mark, "", 0, 0600, false));
+	err_ignore(file_replace_at(AT_FDCWD, mark, "", 0, 0600, FILE_VOLATILE));
 }
 
 struct err *serve_recover(struct serve *s)
 {
 	_strv_ struct strv pod_ids = { 0 }, container_ids = { 0 }, known = { 0 };
+	_found_containers_ struct found_containers containers = { 0 };
 
 	TRY(list_ids(s->pods_fd, &pod_ids));
 	TRY(list_ids(s->containers_fd, &container_ids));
+	found_containers_read(s, &container_ids, &containers);
 	for (size_t i = 0; i < pod_ids.len; i++)
-		recover_pod(s, pod_ids.items[i], &container_ids);
+		recover_pod(s, pod_ids.items[i], &containers);
 	table_ids(s, &known);
 	remove_leftovers(s->pods_state, &known, false);
+	recover_end_orphans(s, &containers);
 	remove_leftovers(s->containers_state, &known, true);
 	remove_leftovers(s->containers_dir, &known, true);
 	static const char *const none[] = { NULL };
