@@ -121,7 +121,7 @@ static void ask_monitor(struct serve *s, struct pod *p, bool same_boot, struct f
 {
 	struct pod_namespaces ns = { 0 };
 
-	*ret = (struct found_states){ 0 };
+	*ret = (struct found_states){ .same_boot = same_boot };
 	if (!same_boot)
 		return;
 	struct err *e = pod_list(p->dir, &ret->states, &ret->n, &ns);

@@ -16,7 +16,7 @@
 struct found_states {
 	struct pod_state *states;
 	size_t n;
-	bool alive;
+	bool same_boot, alive;
 };
 
 struct found_container {

@@ -125,8 +125,8 @@ static struct err *fill_container(struct container *c, const struct buf *b)
 	return NULL;
 }
 
-/* Layers are counted as in use again; their mounts are still there in the same boot. After a reboot nothing
- * is mounted, and an ended container needs nothing. */
+/* Layers are counted as in use again: their mounts are still there. Not after a reboot: then nothing is mounted, and an ended
+ * container needs nothing. */
 static void use_layers(struct serve *s, struct container *c, const struct buf *b)
 {
 	_strv_ struct strv digests = { 0 };
@@ -208,7 +208,8 @@ static struct err *recover_container(struct serve *s, struct pod *p, struct foun
 		pods_drop_container(&s->pods, c);
 	} else {
 		container_derive(c);
-		use_layers(s, c, &f->record);
+		if (found->same_boot)
+			use_layers(s, c, &f->record);
 		set_state(s, c, found);
 	}
 	pods_end(&s->pods, &c->o);
