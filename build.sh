@@ -10,6 +10,7 @@
 #   ./build.sh conformance    Kubernetes' own node tests (hours, emulated): stop it, and the same command goes on;
 #                             --focus REGEXP, --again, --fresh, --shard I/N, --minutes N, --list, --help
 #   ./build.sh compare [PATTERN]    the CRI tests (all: hours) on crisp and on containerd with runc: one table; --list, --help
+#   ./build.sh survival       power cuts under load, unflushed disk caches lost: [--cuts N] (20), [--seed N] to have the same again
 #   ./build.sh bench          measure crisp beside containerd with runc and with crun, in one machine, turn by turn, and the
 #                             stages of a pull natively: build/bench has results, table and pictures; --quick, --native, --help
 #   ./build.sh fuzz [SECONDS]       run every fuzz target for that long (300)
@@ -240,6 +241,18 @@ verb_conformance()
 	build/go/host/conformance "$@"
 }
 
+survival_program()
+{
+	(cd qemu-tests && GOFLAGS=-buildvcs=false go build -o "$root/build/go/host/survival" ./survival/host)
+}
+
+verb_survival()
+{
+	verb_image
+	step "the program that cuts the power" survival_program
+	build/go/host/survival "$@"
+}
+
 # Linked with the product's own objects: what is measured is what is shipped.
 bench_programs()
 {
@@ -332,7 +345,7 @@ verb_test()
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
 	suite "layers of the source" check layers make --no-print-directory layers
-	suite "packages of the CRI tests, inventory of vulnerabilities" check "go test" env -C qemu-tests go test ./cri/...
+	suite "packages of the CRI tests, inventory of vulnerabilities" check "go test" env -C qemu-tests go test ./cri/... ./powercut ./survival/...
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
@@ -365,7 +378,7 @@ main()
 	local verb=${1:-help}
 	shift || true
 	case $verb in
-	deps | build | image | demo | test | conformance | compare | bench | fuzz | clean) "verb_$verb" "$@" ;;
+	deps | build | image | demo | test | conformance | survival | compare | bench | fuzz | clean) "verb_$verb" "$@" ;;
 	help | --help | -h) usage 0 ;;
 	*) usage 2 >&2 ;;
 	esac

@@ -7,7 +7,9 @@
 #   --runtime NAME    crisp (default) or containerd
 #   --timeout SEC     end the machine after that time (default 1800)
 #   --memory MIB      3072
-#   --state FILE      keep the state partition in FILE; default: a new one, thrown away
+#   --state FILE      keep the state partition in FILE; default: a new one, thrown away. Also what QEMU calls a disk
+#                     elsewhere: nbd+unix:///?socket=PATH
+#   --pidfile FILE    QEMU's process ID, for who wants to end it
 #   --name NAME       the console's log is build/appliance/NAME.console (default: the scenario's name)
 #   --registry FILE   the registry's disk: build/appliance/registry.img
 #   --disk NAME=FILE  a further verified disk of the image, found as NAME; FILE.cmdline vouches for it
@@ -21,7 +23,7 @@
 # shellcheck source=../image/lib.sh
 . "$(dirname "$0")/../image/lib.sh"
 
-runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' systemd='' registry=$out/registry.img disk=''
+runtime=crisp timeout=1800 memory=3072 state='' name='' append='' interactive='' scenario='' over='' dev='' systemd='' pidfile='' registry=$out/registry.img disk=''
 cpus=${CRISP_CPUS:-2}
 state_size=6G
 tcg='-accel tcg,thread=multi,tb-size=512'
@@ -41,6 +43,7 @@ arguments()
 		--memory) memory=$2; shift ;;
 		--state) state=$2; shift ;;
 		--name) name=$2; shift ;;
+		--pidfile) pidfile=$2; shift ;;
 		--append) append=$2; shift ;;
 		--registry) registry=$2; shift ;;
 		--disk) disk=$2; shift ;;
@@ -119,7 +122,7 @@ machine_start()
 	[ -z "$interactive" ] || words+=" crisp.interactive=yes"
 	[ -z "$systemd" ] || words+=" crisp.init=/usr/lib/systemd/systemd"
 	[ -n "$state" ] || state=$work/state
-	[ -e "$state" ] || truncate -s "$state_size" "$state"
+	[[ $state == nbd* ]] || [ -e "$state" ] || truncate -s "$state_size" "$state"
 	accel=$(accelerator)
 	initrd=$(initrd_make "$work")
 	if [ -n "$disk" ]; then
@@ -137,7 +140,7 @@ machine_start()
 		-device virtio-blk-pci,drive=state,serial=crisp-state \
 		-drive "if=none,id=registry,format=raw,readonly=on,file=$registry" \
 		-device virtio-blk-pci,drive=registry,serial=crisp-registry \
-		-device virtio-rng-pci -device virtio-serial-pci "$@"
+		-device virtio-rng-pci -device virtio-serial-pci ${pidfile:+-pidfile "$pidfile"} "$@"
 }
 
 # The scenario's output, but for the last line, which says how it ended.

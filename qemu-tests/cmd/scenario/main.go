@@ -13,6 +13,7 @@ import (
 	"crisp.dev/qemu-tests/demo"
 	"crisp.dev/qemu-tests/kubeadm"
 	"crisp.dev/qemu-tests/node"
+	"crisp.dev/qemu-tests/survival"
 )
 
 // Each is told whether it is the first in this machine.
@@ -24,6 +25,7 @@ var scenarios = map[string]func(first bool) error{
 	"critests":    critests,
 	"shell":       shell,
 	"oci":         ociValidation,
+	"survival":    survival.Run,
 }
 
 func main() {
