@@ -53,7 +53,7 @@ func bakedPod(t *suite.T) {
 		c.Command, c.Args = []string{"/bin/cat", "/etc/baked"}, nil
 	})
 	c.WantExit(0)
-	suite.Equal(t, "what it says", strings.TrimSpace(c.Lines()[0].Text), "from the OS image")
+	suite.Equal(t, "what it says", strings.TrimSpace(c.Stdout()), "from the OS image")
 	for _, f := range node.Files(t.Root) {
 		for _, part := range []string{"/layers/", "/images/", "/names/"} {
 			if !before[f] && strings.HasPrefix(f, t.Root+part) {
