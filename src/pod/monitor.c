@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "pod/monitor.h"
 #include "pod/process.h"
+#include "sys/clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,22 @@ _Static_assert(MONITOR_SINK_MAX <= MONITOR_READ_MAX, "a sink's share of one read
 /* On pages of its own, for spare_pages(). */
 static _Alignas(4096) struct monitor the_monitor;
 
-/* Nobody's child but init's (or a subreaper's), so that serve has nothing to reap and its end means nothing. */
-static void detach(void)
+/* Nobody's child but init's (or a subreaper's), so that serve has nothing to reap and its end means nothing. Born in its
+ * cgroup: a process that is moved there waits until the kernel's locks of all processes have been asked (an RCU grace
+ * period), which was most of what a monitor's start took. */
+static struct err *detach(void)
 {
-	pid_t pid = fork();
+	const struct clone c = {
+		.cgroup_fd = fcntl(MONITOR_START_FD_CGROUP, F_GETFD) < 0 ? -1 : MONITOR_START_FD_CGROUP,
+	};
+	int pidfd, ignored;
+	pid_t pid;
 
+	TRY_WRAP(clone_start(&c, &pid, &pidfd, &ignored), "start in the monitors' cgroup");
 	if (pid != 0)
-		_exit(pid < 0 ? 1 : 0);
+		_exit(0);
 	setsid();
+	return NULL;
 }
 
 static void spare_from_oom(void)
@@ -105,9 +114,10 @@ int monitor_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	log_init("monitor", LOG_LEVEL_INFO);
-	detach();
-	struct err *e = set_up_process();
+	struct err *e = detach();
 
+	if (!e)
+		e = set_up_process();
 	if (!e)
 		e = set_up_descriptors();
 	if (e) {

@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "box/cgroup.h"
+#include "box/cgroup_file.h"
 #include "box/unit.h"
+#include "pod/monitor.h"
 #include "sys/mount.h"
 #include "sys/spawn.h"
 
@@ -63,13 +65,17 @@ static struct err *listen_in(const char *dir, int *ret_fd)
 /* Our child only forks the monitor and ends: what it was is reaped here, at once. */
 static struct err *spawn_monitor(const struct pod_start *p, int listen_fd)
 {
-	_free_ char *cgroup = p->cgroup && *p->cgroup ? base_printf(CGROUP_ROOT "%s", p->cgroup) : NULL;
 	char *argv[] = { (char *)"crisp", (char *)"monitor", (char *)p->id, NULL };
-	struct spawn s = { .argv = argv, .fds = { -1, -1, 2, listen_fd }, .n_fds = 4, .cgroup = cgroup };
-	_close_ int pidfd = -1;
+	_close_ int pidfd = -1, cgroup_fd = -1;
 	char how[64];
 	int status;
 	pid_t pid;
+
+	if (p->cgroup && *p->cgroup)
+		TRY(cgroup_open(p->cgroup, &cgroup_fd));
+	const struct spawn s = {
+		.argv = argv, .fds = { -1, -1, 2, listen_fd, cgroup_fd }, .n_fds = cgroup_fd < 0 ? 4 : MONITOR_START_FD_CGROUP + 1,
+	};
 
 	TRY(spawn_start(&s, &pid, &pidfd));
 	struct err *e = spawn_wait(pidfd, clock_mono_ns() + CONN_QUICK_NS, &status);

@@ -1,5 +1,5 @@
 /* clone.h: clone3(2) as fork: a copy of this (single-threaded) process in new namespaces, in a
- * cgroup, with a pidfd.
+ * cgroup, with a pidfd. libc's idea of the thread's ID stays the parent's: nobody may call raise(3) or abort(3) after it.
  */
 #ifndef CRISP_CLONE_H
 #define CRISP_CLONE_H

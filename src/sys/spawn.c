@@ -28,7 +28,6 @@
 struct child {
 	const struct spawn *s;
 	int exe_fd;
-	int cgroup_fd;
 	const char *failed;  /* the step, written by the child */
 	int failed_errno;
 };
@@ -85,8 +84,6 @@ static _no_marks_ int child_main(void *arg)
 		child_failed(c, "prctl");
 	if (s->new_session && setsid() < 0)
 		child_failed(c, "setsid");
-	if (c->cgroup_fd >= 0 && write(c->cgroup_fd, "0", 1) < 0)
-		child_failed(c, "enter cgroup");
 	child_place_fds(c);
 	if (s->path)
 		execve(s->path, s->argv, envp);
@@ -111,27 +108,13 @@ static pid_t clone_blocked(struct child *c, char *stack, int *ret_pidfd)
 	return pid;
 }
 
-static struct err *open_cgroup(const char *dir, int *ret_fd)
-{
-	_free_ char *path = base_printf("%s/cgroup.procs", dir);
-
-	*ret_fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return err_errno(errno, "open %s", path);
-	return NULL;
-}
-
 struct err *spawn_start(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 {
-	struct child c = { .s = s, .exe_fd = -1, .cgroup_fd = -1 };
+	struct child c = { .s = s, .exe_fd = -1 };
 	const char *name = s->path ? s->path : "crisp";
-	_close_ int cgroup_fd = -1;
 
 	if (!s->path)
 		TRY_WRAP(spawn_self_fd(&c.exe_fd), "start %s", s->argv[1] ? s->argv[1] : name);
-	if (s->cgroup)
-		TRY_WRAP(open_cgroup(s->cgroup, &cgroup_fd), "start %s", name);
-	c.cgroup_fd = cgroup_fd;
 	char *stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 

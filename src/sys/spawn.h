@@ -18,7 +18,6 @@ struct spawn {
 	/* Descriptor i of the child is fds[i]; -1: /dev/null for 0-2, closed otherwise. */
 	int fds[SPAWN_FDS_MAX];
 	size_t n_fds;
-	const char *cgroup;      /* absolute cgroup v2 directory to start in, or NULL */
 	bool new_session;        /* setsid(2) */
 	bool die_with_parent;    /* PR_SET_PDEATHSIG SIGKILL */
 };
