@@ -28,6 +28,7 @@ struct box_create {
 	bool systemd_cgroup;       /* cgroupsPath is slice:prefix:name */
 	const char *default_cgroup; /* taken where the spec names none; NULL: the container then has none of its own */
 	unsigned preserve_fds;     /* descriptors 3 to 2 + this are the program's too */
+	int bare_fd;               /* what the container's mount namespace is copied from (box/bare.h); -1: from ours */
 };
 
 /* Makes the container up to waiting at start_fd. Returns when init is set up (or failed: the error

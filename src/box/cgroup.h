@@ -49,6 +49,7 @@ struct cgroup_stats {
 };
 struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret) _must_check_;
 uint64_t cgroup_oom_kills(const char *path);            /* 0 where it cannot be read */
+uint64_t cgroup_oom_kills_in(int dir_fd);               /* the same of an open cgroup */
 bool cgroup_oom_kills_known(const char *path, uint64_t *ret);  /* false there */
 
 /* io.stat: one entry a device; none where the controller is not there. */

@@ -109,17 +109,30 @@ struct err *cgroup_read_stats(const char *path, struct cgroup_stats *ret)
 	return NULL;
 }
 
-bool cgroup_oom_kills_known(const char *path, uint64_t *ret)
+static bool read_oom_kills(int dir_fd, uint64_t *ret)
 {
 	_buf_ struct buf text = BUF_INIT;
-	_close_ int fd = -1;
-	struct err *e = cgroup_open(path, &fd);
+	_err_ struct err *e = cgroup_read(dir_fd, "memory.events", &text);
 
-	if (!e)
-		e = cgroup_read(fd, "memory.events", &text);
 	*ret = e ? 0 : flat_value(buf_text(&text), "oom_kill");
-	err_free(e);
 	return !e;
+}
+
+uint64_t cgroup_oom_kills_in(int dir_fd)
+{
+	uint64_t n;
+
+	read_oom_kills(dir_fd, &n);
+	return n;
+}
+
+bool cgroup_oom_kills_known(const char *path, uint64_t *ret)
+{
+	_close_ int fd = -1;
+	_err_ struct err *e = cgroup_open(path, &fd);
+
+	*ret = 0;
+	return !e && read_oom_kills(fd, ret);
 }
 
 uint64_t cgroup_oom_kills(const char *path)

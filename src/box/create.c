@@ -1,6 +1,8 @@
 #include "base/file.h"
 #include "base/str.h"
+#include "box/bare.h"
 #include "box/box.h"
+#include "box/cgroup.h"
 #include "box/creds.h"
 #include "box/hooks.h"
 #include "box/init.h"
@@ -10,9 +12,11 @@
 #include "box/unit.h"
 #include "box/userns.h"
 #include "sys/clone.h"
+#include "sys/namespace.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -70,7 +74,17 @@ struct maker {
 	struct scope scope;
 	int sync[2];
 	int hooks_fd;
+	int cgroup_fd;          /* after the scope is done */
 };
+
+/* createContainer hooks are the node's programs, run in the container's mount namespace: there it must be a copy of
+ * ours. */
+static bool fits_bare(const struct oci_spec *spec)
+{
+	const struct oci_namespace *mount = &spec->ns[OCI_NS_MOUNT];
+
+	return mount->wanted && !mount->path && !spec->n_hooks[OCI_CREATE_CONTAINER];
+}
 
 static struct err *maker_prepare(struct arena *a, const struct box_create *c, struct maker *m)
 {
@@ -102,6 +116,11 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 
 	TRY(creds_raise_limits(spec->process));
 	TRY(creds_set_oom_score(spec->process));
+	/* Before a user namespace, which has no right to it. The node's paths end here. */
+	if (c->bare_fd >= 0 && fits_bare(spec)) {
+		TRY_WRAP(namespace_join(c->bare_fd, CLONE_NEWNS), "bare mount namespace");
+		m->setup.root_path = BARE_ROOT;
+	}
 	TRY(process_join_namespaces(&m->ns));
 	TRY(clone_start(&clone, ret_pid, ret_pidfd, &ignored));
 	if (*ret_pid > 0)
@@ -134,7 +153,7 @@ static struct err *maker_clone(const struct box_create *c, struct maker *m, pid_
 /* Says more where init could not: the kernel killed it. */
 static struct err *explain_end(struct err *e, const struct maker *m)
 {
-	if (!err_is(e, ERR_CANCELLED) || !m->cgroup || !cgroup_oom_kills(m->cgroup))
+	if (!err_is(e, ERR_CANCELLED) || m->cgroup_fd < 0 || !cgroup_oom_kills_in(m->cgroup_fd))
 		return e;
 	err_free(e);
 	return err_new(ERR_EXHAUSTED, "the process ran out of memory before it could start: the memory limit is too low");
@@ -159,7 +178,7 @@ static struct err *maker_finish(struct maker *m, pid_t pid)
 struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_arena_ struct arena a;
-	struct maker m = { .scope = SCOPE_INIT, .sync = { -1, -1 }, .hooks_fd = -1 };
+	struct maker m = { .scope = SCOPE_INIT, .sync = { -1, -1 }, .hooks_fd = -1, .cgroup_fd = -1 };
 	pid_t pid = -1;
 	_close_ int pidfd = -1;
 
@@ -170,6 +189,8 @@ struct err *box_create(const struct box_create *c, pid_t *ret_pid, int *ret_pidf
 
 	if (!e)
 		e = maker_clone(c, &m, &pid, &pidfd);
+	if (m.scope.cgroup_fd >= 0)
+		m.cgroup_fd = fcntl(m.scope.cgroup_fd, F_DUPFD_CLOEXEC, 0);
 	/* init is in it now, or nothing will be */
 	scope_done(&m.scope);
 	if (!e) {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/test.h"
+#include "box/bare.h"
 #include "box/box.h"
 #include "box/oci.h"
 #include "sys/mount.h"
@@ -29,6 +30,9 @@
 _unused_ static const char busybox[] = "/bin/busybox";
 _unused_ static char root[] = "/tmp/crisp-box-XXXXXX";
 _unused_ static bool have_root;
+/* What mount namespaces are copied from, as serve has it; -1: from the test's own, as the OCI command line has it. */
+_unused_ static struct bare bare = BARE_INIT;
+_unused_ static int bare_fd = -1;
 
 _unused_ static const char *const applets[] = { "sh", "cat", "id", "ls", "mount", "grep", "echo", "touch", "sleep", "readlink",
 				       "stat", "pwd", "tty", "stty", "mkdir", "head", "wc", "hostname", "chmod",
@@ -72,6 +76,8 @@ _unused_ static void need_root(void)
 
 	CHECK_OK(mount_set(slash, true, 0, 0, MS_PRIVATE));
 	make_root();
+	CHECK_OK(bare_begin(&bare));
+	CHECK_OK(bare_get(&bare, &bare_fd));
 	have_root = true;
 	atexit(remove_root);
 }
@@ -163,7 +169,7 @@ _unused_ static void create(const char *spec, bool terminal, struct result *r)
 		struct box_create c = {
 			.id = "test", .spec = spec, .spec_len = strlen(spec), .bundle = "/",
 			.stdio = { -1, out[1], out[1] }, .console_socket = console[1], .start_fd = start[0],
-			.error_fd = error[1], .clone_parent = true,
+			.error_fd = error[1], .clone_parent = true, .bare_fd = bare_fd,
 		};
 		int pidfd;
 

@@ -20,7 +20,7 @@ struct err *rootfs_attach(const struct setup *s)
 
 	if (node_root < 0)
 		return err_errno(errno, "open /");
-	/* From here on nothing spreads from this namespace to the node's, nor comes from there. */
+	/* From here on nothing spreads from this namespace to another, nor comes from there. */
 	TRY_WRAP(mount_set(node_root, true, 0, 0, MS_PRIVATE), "make the mount namespace private");
 	return err_wrap(mount_attach_at(s->root_fd, s->root_path), "root");
 }

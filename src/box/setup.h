@@ -16,7 +16,7 @@
 struct setup {
 	struct arena *arena;
 	const struct oci_spec *spec;
-	const char *root_path;        /* absolute */
+	const char *root_path;        /* absolute; where init attaches the root */
 	int root_fd;                  /* detached clone of the root's tree */
 	int *mount_fds;               /* one for each mount; -1: init makes it */
 	int proc_fd;                  /* the node's PID namespace's procfs, detached: nobody can mount over it;

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 
 cc=build/vendor/x86_64/bin/crisp-cc
 objects=()
-for room in base sys spec box; do
+for room in base sys wire spec box; do
 	for source in src/"$room"/*.c; do
 		case $source in *_test.c | *_fuzz.c | *_double.c | *_aarch64.c) continue ;; esac
 		objects+=("build/x86_64/obj/$room/$(basename "$source" .c).o")
@@ -31,7 +31,7 @@ for source in "$@"; do
 	name=$(basename "$source" .c)
 	$cc -std=gnu17 -D_GNU_SOURCE -DCRISP_VERSION='"test"' -DCRISP_BUILD_TIME=0 -Isrc -Ibuild/gen -Ibuild/vendor -Os -g \
 		-o "$work/root/tests/$name" "src/box/$name.c" "${objects[@]}" build/x86_64/obj/gen/api.pb-c.o \
-		-lprotobuf-c -lyyjson -lseccomp -lcap
+		-lmbedtls -lmbedx509 -lmbedcrypto -lnghttp2 -lprotobuf-c -lyyjson -lisal -lzstd -lseccomp -lcap
 	strip "$work/root/tests/$name"
 done
 cat >"$work/root/init" <<INIT

@@ -102,9 +102,12 @@ static struct err *hand_to_monitor(struct rpc *r, struct container *c, const str
 		.spec_len = spec->len,
 		.flags = monitor_flags(c, c->request->config),
 		.runtime = runtime ? runtime->path : NULL,
+		.bare_fd = -1,
 		.runtime_root = runtime ? handlers_root(&r->arena, s, runtime) : NULL,
 	};
 
+	if (!runtime)
+		TRY(bare_get(&s->bare, &create.bare_fd));
 	TRY(pod_container_create(c->pod->dir, &create, &pid));
 	pods_lock(&s->pods);
 	c->pid = pid;

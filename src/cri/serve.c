@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cri/cadvisor.h"
 #include "cri/cgroups.h"
 #include "cri/events.h"
@@ -218,12 +219,25 @@ void serve_sweep_images(struct serve *s)
 	images_sweep(s->images, &in_use);
 }
 
+/* Taken from its maker as soon as it is there, which no first answer waits for. */
+static void *take_bare(void *arg)
+{
+	struct serve *s = arg;
+	int fd;
+	_err_ struct err *e = bare_get(&s->bare, &fd);
+
+	if (e)
+		log_error("%s: no container can be made", err_text(e));
+	return NULL;
+}
+
 static struct err *serve_all(struct serve *s, const struct serve_options *o)
 {
 	_close_ int listen_fd = -1;
 
 	TRY(reload_first(s, o));
 	TRY(make_directories(s));
+	TRY(bare_begin(&s->bare));
 	TRY(read_boot_id(s));
 	_free_ char *failures = base_printf("%s/failures", s->config.state);
 
@@ -246,6 +260,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	TRY(stream_link_start(s->config.stream_address, (uid_t)s->config.unprivileged_uid, &s->stream));
 	TRY(pages_start(s, &telemetry_pages, s->config.metrics_listen));
 	TRY(pages_start(s, &cadvisor_pages, s->config.cadvisor_listen));
+	TRY(thread_start(NULL, KIB(128), take_bare, s));
 	TRY(serve_listen(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);
 	reload_notify("READY=1");
@@ -254,7 +269,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 
 int serve_main(int argc, char **argv)
 {
-	static struct serve s = { .pods_fd = -1, .containers_fd = -1, .epoll = -1, .signals = -1 };
+	static struct serve s = { .pods_fd = -1, .containers_fd = -1, .bare = BARE_INIT, .epoll = -1, .signals = -1 };
 	struct serve_options o = { 0 };
 	int status = parse_options(argc, argv, &o);
 
@@ -273,6 +288,7 @@ int serve_main(int argc, char **argv)
 
 	if (s.stream)
 		stream_link_stop(s.stream);
+	bare_done(&s.bare);
 	if (e)
 		log_error("%s", err_text(e));
 	return e ? 1 : 0;

@@ -7,6 +7,7 @@
 #ifndef CRISP_SERVE_H
 #define CRISP_SERVE_H
 
+#include "box/bare.h"
 #include "cri/config.h"
 #include "cri/feed.h"
 #include "cri/rpc.h"
@@ -27,6 +28,7 @@ struct serve {
 	char *pods_dir, *containers_dir;        /* ROOT/pods, ROOT/containers: durable records, writable layers */
 	char *pods_state, *containers_state;    /* STATE/pods, STATE/containers: sockets, shm, mounts */
 	int pods_fd, containers_fd;             /* of the durable ones */
+	struct bare bare;                       /* the mount namespace that containers' are copied from (box/bare.h) */
 	char boot_id[37];
 	struct pods pods;
 	struct layers *layers;

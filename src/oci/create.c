@@ -126,6 +126,7 @@ static struct err *make(void *context, pid_t *ret_pid)
 		.systemd_cgroup = m->k->systemd_cgroup,
 		.default_cgroup = m->k->id,
 		.preserve_fds = m->preserve_fds,
+		.bare_fd = -1, /* this process makes one container: to make a bare namespace first is no gain */
 	};
 
 	return box_create(&b, ret_pid, &pidfd);

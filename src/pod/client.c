@@ -60,11 +60,13 @@ struct err *pod_container_create(const char *dir, const struct pod_create *c, pi
 		message_put_str(&m, MONITOR_TAG_RUNTIME_ROOT, c->runtime_root);
 	}
 	message_put_str(&m, MONITOR_TAG_LOG_PATH, c->log_path);
-	message_put_u64(&m, MONITOR_TAG_FLAGS, c->flags | MONITOR_FLAG_MOUNTS);
+	message_put_u64(&m, MONITOR_TAG_FLAGS, c->flags | MONITOR_FLAG_MOUNTS | (c->bare_fd >= 0 ? MONITOR_FLAG_BARE : 0u));
 	message_add_fd(&m, spec);
 	if (c->log_path)
 		message_add_fd(&m, log_dir);
 	message_add_fd(&m, mounts);
+	if (c->bare_fd >= 0)
+		message_add_fd(&m, c->bare_fd);
 	TRY(conn_request(dir, CONN_SLOW_NS, &m, NULL));
 	*ret_pid = (pid_t)message_u64(&m, MONITOR_TAG_PID);
 	return NULL;

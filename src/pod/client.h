@@ -44,6 +44,7 @@ struct pod_create {
 	size_t spec_len;
 	unsigned flags;                     /* enum monitor_flags */
 	const char *runtime, *runtime_root; /* another OCI runtime's program and --root; NULL: the built-in executor */
+	int bare_fd;                        /* of bare_make(); -1: none */
 };
 struct err *pod_container_create(const char *dir, const struct pod_create *c, pid_t *ret_pid) _must_check_;
 struct err *pod_container_start(const char *dir, const char *id) _must_check_;

@@ -16,13 +16,13 @@
 
 void mon_io_init(struct child_io *io)
 {
-	*io = (struct child_io){ { -1, -1, -1 }, -1, -1, -1, -1, -1, -1 };
+	*io = (struct child_io){ { -1, -1, -1 }, -1, -1, -1, -1, -1, -1, -1 };
 }
 
 void mon_io_close(struct child_io *io)
 {
 	int *const all[] = { &io->stdio[0], &io->stdio[1], &io->stdio[2], &io->start, &io->error,
-			     &io->console,  &io->spec,     &io->mounts,   &io->target };
+			     &io->console,  &io->spec,     &io->mounts,   &io->bare,  &io->target };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		mon_close_fd(all[i]);
@@ -120,8 +120,10 @@ static struct err *read_request(struct container *c, struct message *in)
 		c->log_dir = message_take_fd(in, next++);
 	if (c->flags & MONITOR_FLAG_MOUNTS)
 		c->io.mounts = message_take_fd(in, next++);
+	if (c->flags & MONITOR_FLAG_BARE)
+		c->io.bare = message_take_fd(in, next++);
 	if (c->io.spec < 0 || (c->log_path[0] && c->log_dir < 0) ||
-	    ((c->flags & MONITOR_FLAG_MOUNTS) && c->io.mounts < 0))
+	    ((c->flags & MONITOR_FLAG_MOUNTS) && c->io.mounts < 0) || ((c->flags & MONITOR_FLAG_BARE) && c->io.bare < 0))
 		return err_new(ERR_INVALID, "a descriptor is missing");
 	if (c->log_path[0])
 		TRY(crilog_open(c->log_dir, c->log_path, &c->log.fd));
@@ -187,6 +189,7 @@ static struct err *make(const struct container *c, struct child_io *io, pid_t *r
 		.error_fd = io->error,
 		.clone_parent = true,
 		.systemd_cgroup = c->flags & MONITOR_FLAG_SYSTEMD_CGROUP,
+		.bare_fd = io->bare,
 	};
 
 	return box_create(&b, ret_pid, &pidfd);
@@ -197,7 +200,7 @@ void mon_container_make(struct monitor *m, unsigned i, int sock)
 	struct container *c = &m->containers[i];
 	struct child_io *io = &c->io;
 	int *const keep[] = { &sock,        &io->spec,  &io->stdio[0], &io->stdio[1], &io->stdio[2],
-			      &io->console, &io->start, &io->error,    &io->mounts };
+			      &io->console, &io->start, &io->error,    &io->mounts,   &io->bare };
 	pid_t pid = 0;
 	struct err *e = mon_process_keep(keep, ARRAY_LEN(keep));
 

@@ -77,7 +77,7 @@ static struct err *create(const char *id)
 {
 	_free_ char *state = base_printf("%s/%s", fixture.states, id);
 	_free_ char *log = base_printf("%s.log", id);
-	const struct pod_create c = { .id = id, .bundle = bundle, .state_dir = state, .log_dir = fixture.logs,
+	const struct pod_create c = { .id = id, .bare_fd = -1, .bundle = bundle, .state_dir = state, .log_dir = fixture.logs,
 				      .log_path = log, .spec = "{}", .spec_len = 2, .runtime = path, .runtime_root = root };
 	pid_t pid;
 

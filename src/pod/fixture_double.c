@@ -149,7 +149,7 @@ struct err *fixture_create(const char *id, const char *script, unsigned flags)
 {
 	_free_ char *state = base_printf("%s/%s", fixture.states, id);
 	_free_ char *log = base_printf("%s.log", id);
-	struct pod_create c = { .id = id, .bundle = "/", .state_dir = state, .log_dir = fixture.logs, .log_path = log,
+	struct pod_create c = { .id = id, .bare_fd = -1, .bundle = "/", .state_dir = state, .log_dir = fixture.logs, .log_path = log,
 				.spec = script, .spec_len = strlen(script), .flags = flags };
 	pid_t pid = 0;
 

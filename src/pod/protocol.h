@@ -28,7 +28,8 @@ enum monitor_type {
 	MONITOR_HELLO = 1,   /* PROTOCOL, VERSION → PROTOCOL, VERSION, PID */
 	MONITOR_START_POD,   /* NEW, HOSTNAME, POD_CGROUP, SYSCTL_KEY and _VALUE …, UID_MAP, GID_MAP → NS_* */
 	MONITOR_CREATE,      /* ID, BUNDLE, LOG_PATH, STATE_DIR, CGROUP, flags; fd0: spec, then the log directory if
-	                      * there is a LOG_PATH, then with FLAG_MOUNTS the mount namespace BUNDLE is in → PID */
+	                      * there is a LOG_PATH, then with FLAG_MOUNTS the mount namespace BUNDLE is in, then with
+	                      * FLAG_BARE the one that containers' are copied from (box/bare.h) → PID */
 	MONITOR_START,       /* ID → after exec succeeded or failed */
 	MONITOR_SIGNAL,      /* ID (or the session's exec), SIGNAL */
 	MONITOR_EXEC,        /* ID, flags, fd0: process JSON, then stdio fds (flags say which) → PID; later EXITED */
@@ -93,6 +94,7 @@ enum monitor_flags {
 	MONITOR_FLAG_ALL = 1 << 7,             /* signal: every process of the container's cgroup */
 	MONITOR_FLAG_MOUNTS = 1 << 8,          /* create: a mount namespace is among the fds */
 	MONITOR_FLAG_HOOKS = 1 << 9,           /* create: BUNDLE/config.json may have poststart and poststop hooks */
+	MONITOR_FLAG_BARE = 1 << 10,           /* create: and a bare one */
 };
 
 /* Namespaces of the pod's own; the others are the node's. */

@@ -77,7 +77,7 @@ struct stream {                  /* one output of a container */
 
 /* The container's ends, between pipe(2) and fork. */
 struct child_io {
-	int stdio[3], start, error, console, spec, mounts, target;
+	int stdio[3], start, error, console, spec, mounts, bare, target;
 };
 
 struct container {
