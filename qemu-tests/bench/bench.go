@@ -5,7 +5,7 @@
 // crisp.bench=full or quick on the kernel's command line says how much; boot:NAME measures from power-on to the first pod
 // with the store that a run before has left; versions measures crisp beside another build of it, laid over the root as
 // /usr/libexec/crisp-tests/crisp-before, while crisp.mounts=N file systems are mounted on the node. crisp.parts=REGEXP
-// chooses parts.
+// chooses parts, crisp.network=host or CNI one of the two kinds of pods.
 package bench
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -138,6 +139,9 @@ func life(ctx context.Context, all []*contestant, p plan) error {
 	t, stages := times{group: "life", unit: "ms"}, times{group: "stages", unit: "ms"}
 	for round := range p.pods + 1 {
 		for _, network := range networks {
+			if !strings.HasPrefix(network.name, node.CommandLine("crisp.network", "")) {
+				continue
+			}
 			for _, c := range turns(all, round) {
 				told := func(name string, took time.Duration) { t.add(c, name, network.name, ms(took)) }
 				if round == 0 { // what is made once: a bridge, rules, caches
