@@ -29,7 +29,7 @@ const (
 // begun is whether a spec has begun.
 var begun atomic.Bool
 
-// Run runs the specs of SpecsFile: the services are started once for all of them.
+// Run runs the specs of SpecsFile; the services are started once for all of them.
 func Run(bool) error {
 	specs, err := os.ReadFile(SpecsFile)
 	if err != nil {
@@ -38,6 +38,13 @@ func Run(bool) error {
 	if err := prepare(); err != nil {
 		return err
 	}
+	starting := whileStarting()
+	defer starting.Stop()
+	all, err := services()
+	if err != nil {
+		return err
+	}
+	defer stop(all)
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
@@ -90,13 +97,12 @@ func tell(listener net.Listener) {
 func ginkgo(specs []string) error {
 	args := []string{"--procs", node.CommandLine("crisp.procs", "2"), "--timeout=48h", "--no-color", "--silence-skips"}
 	for _, spec := range specs {
-		args = append(args, "--focus", regexp.QuoteMeta(spec)+"$")
+		// anchored: hundreds of these become one expression, tried on a thousand names in each process
+		args = append(args, "--focus", "^E2eNode Suite "+regexp.QuoteMeta(spec)+"$")
 	}
 	args = append(args, "./e2e_node.test", "--",
-		"--prepull-images=false", "--node-name=node", "--server-start-timeout=10m",
-		"--report-dir="+filepath.Join(work, "logs"),
-		"--container-runtime-endpoint="+node.Socket,
-		"--kubelet-flags=--cgroup-driver=cgroupfs --fail-swap-on=false --resolv-conf=/etc/resolv.conf")
+		"--prepull-images=false", "--node-name=node", "--start-services=false", "--bearer-token="+token,
+		"--report-dir="+filepath.Join(work, "logs"), "--container-runtime-endpoint="+node.Socket)
 	log, err := os.Create(filepath.Join(work, "logs", "ginkgo.log"))
 	if err != nil {
 		return err
@@ -104,9 +110,7 @@ func ginkgo(specs []string) error {
 	defer log.Close()
 	cmd := exec.Command("./ginkgo", args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = work, log, log
-	cmd.Env = append(os.Environ(), "CRISP_REPORT="+socket, "KUBE_TEST_REPO_LIST="+images, "HOME="+work,
-		// there is memory, and an emulated processor is slow
-		"GOGC=400")
+	cmd.Env = append(environment(), "CRISP_REPORT="+socket)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -117,12 +121,17 @@ func ginkgo(specs []string) error {
 		})
 		defer timer.Stop()
 	}
-	defer whileStarting().Stop()
 	if err := cmd.Wait(); err != nil {
 		logs(20)
 		return fmt.Errorf("ginkgo: %w", err)
 	}
 	return nil
+}
+
+func environment() []string {
+	return append(os.Environ(), "KUBE_TEST_REPO_LIST="+images, "HOME="+work,
+		// there is memory, and an emulated processor is slow
+		"GOGC=400")
 }
 
 // whileStarting shows now and then where the services are, until the first spec begins: emulated they take minutes.

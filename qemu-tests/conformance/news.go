@@ -16,4 +16,6 @@ type News struct {
 	Reason  string  `json:"reason,omitempty"`
 	Where   string  `json:"where,omitempty"`
 	Output  string  `json:"output,omitempty"` // of a failed one
+	// of the host's making: how often it failed by a timeout before
+	Timeouts int `json:"timeouts,omitempty"`
 }

@@ -20,6 +20,7 @@ type options struct {
 	again, fresh, short, serial  bool
 	list                         bool
 	procs, minutes, memory, turn int
+	retries                      int
 
 	root, dir string
 }
@@ -34,6 +35,7 @@ func parse() *options {
 	flag.BoolVar(&o.short, "short", false, "the short selection, with results of its own")
 	flag.BoolVar(&o.serial, "serial", false, "the specs labelled Serial instead, one after another")
 	flag.BoolVar(&o.list, "list", false, "say what is known of each spec, and run none")
+	flag.IntVar(&o.retries, "retries", 1, "how often a spec is run again that failed by a timeout")
 	flag.IntVar(&o.procs, "procs", 3, "specs at a time")
 	flag.IntVar(&o.minutes, "minutes", 0, "stop after so many `minutes`; the next run goes on")
 	flag.IntVar(&o.turn, "turn", 0, "a new machine after so many `minutes`")
@@ -104,7 +106,7 @@ func runAll(o *options, chosen []string, results *results) error {
 	if o.minutes > 0 {
 		until = time.Now().Add(time.Duration(o.minutes) * time.Minute)
 	}
-	progress := newProgress(len(results.left(chosen)))
+	progress := newProgress(len(results.left(chosen)), o.retries)
 	for {
 		left := results.left(chosen)
 		if len(left) == 0 || time.Until(until) < time.Minute {

@@ -106,7 +106,7 @@ func fileName(name string) string {
 
 // report says what came of the chosen specs, and whether all were run and none failed.
 func report(chosen []string, results *results) bool {
-	var passed, failed, skipped, left int
+	var passed, failed, skipped, left, second int
 	for _, state := range []string{"skipped", "failed", "left"} {
 		for _, name := range chosen {
 			news := results.last[name]
@@ -130,6 +130,9 @@ func report(chosen []string, results *results) bool {
 			left++
 		case results.last[name].State == "passed":
 			passed++
+			if results.last[name].Timeouts > 0 {
+				second++
+			}
 		case results.last[name].State == "failed":
 			failed++
 		default:
@@ -138,6 +141,9 @@ func report(chosen []string, results *results) bool {
 	}
 	if left > 0 {
 		fmt.Printf("%d specs were not run yet: the same command goes on\n", left)
+	}
+	if second > 0 {
+		fmt.Printf("%d of those that passed had failed by a timeout before\n", second)
 	}
 	if failed > 0 {
 		fmt.Printf("logs of those that failed: %s\n", filepath.Join(results.dir, "failed"))
