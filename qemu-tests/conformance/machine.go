@@ -130,8 +130,8 @@ func ginkgo(specs []string) error {
 
 func environment() []string {
 	return append(os.Environ(), "KUBE_TEST_REPO_LIST="+images, "HOME="+work,
-		// there is memory, and an emulated processor is slow
-		"GOGC=400")
+		// there is memory, and an emulated processor is slow: no key exchange against the computers of the future
+		"GOGC=400", "GODEBUG=tlsmlkem=0")
 }
 
 // whileStarting shows now and then where the services are, until the first spec begins: emulated they take minutes.

@@ -1,10 +1,19 @@
 package conformance
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,7 +29,9 @@ const (
 	api         = "https://127.0.0.1:6443"
 	kubeconfig  = work + "/kubeconfig"
 	staticPods  = work + "/static-pods"
-	servicesMax = 15 * time.Minute // until all are ready, on a loaded host
+	servicesMax = 15 * time.Minute // until one is ready, on a loaded host
+	// where the API server looks for its certificate before it makes one
+	certificates = "/var/run/kubernetes"
 )
 
 // A service runs as long as the specs do.
@@ -30,33 +41,73 @@ type service struct {
 	ended chan error
 }
 
-// services are etcd with the API server, and the kubelet. The test program would start them itself, but one after the
-// other, and it gives a node two minutes to become ready, which are few when the processor is emulated.
+// services are etcd with the API server, and the kubelet. The test program would start them itself, but it gives the node
+// two minutes to become ready, which are few when the processor is emulated.
 func services() ([]*service, error) {
-	if err := os.WriteFile(kubeconfig, []byte(kubeconfigText), 0o600); err != nil {
+	if err := files(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(staticPods, 0o755); err != nil {
-		return nil, err
-	}
-	apiserver, err := begin("services", "./e2e_node.test", "--run-services-mode", "--bearer-token="+token)
+	apiserver, err := begin("services", "./e2e_node.test", "--run-services-mode", "--bearer-token="+token,
+		"--server-start-timeout="+servicesMax.String())
 	if err != nil {
 		return nil, err
 	}
-	kubelet, err := begin("kubelet", "/usr/bin/kubelet", "--config=/etc/conformance/kubelet.yaml",
-		"--kubeconfig="+kubeconfig, "--hostname-override=node", "--node-ip=192.168.77.10",
-		"--root-dir=/var/lib/kubelet", "--v=2")
+	// not earlier: its first hundreds of attempts at a connection would keep the API server from starting
 	all := []*service{apiserver}
+	err = wait(all, "API server", "/healthz", nil)
 	if err == nil {
-		all = append(all, kubelet)
-		err = nodeReady(all)
+		var kubelet *service
+		kubelet, err = begin("kubelet", "/usr/bin/kubelet", "--config=/etc/conformance/kubelet.yaml",
+			"--kubeconfig="+kubeconfig, "--hostname-override=node", "--node-ip=192.168.77.10",
+			"--root-dir=/var/lib/kubelet", "--v=2")
+		if err == nil {
+			all = append(all, kubelet)
+			err = wait(all, "node", "/api/v1/nodes/node", isReady)
+		}
 	}
 	if err != nil {
 		stop(all)
 		return nil, err
 	}
-	fmt.Printf("the node is ready, %.0f s since power-on\n", node.Uptime().Seconds())
 	return all, nil
+}
+
+// files are what the services find. A key of the API server's that it need not make, and that costs an emulated
+// processor less than the RSA key which it would make.
+func files() error {
+	for _, dir := range []string{staticPods, certificates} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	certificate, key, err := keyPair()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(kubeconfig, []byte(kubeconfigText), 0o600),
+		os.WriteFile(certificates+"/apiserver.crt", certificate, 0o644),
+		os.WriteFile(certificates+"/apiserver.key", key, 0o600))
+}
+
+// keyPair makes a certificate that signs itself; nobody checks it.
+func keyPair() (certificate, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "apiserver"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text}), nil
 }
 
 const kubeconfigText = `apiVersion: v1
@@ -89,10 +140,10 @@ func stop(all []*service) {
 	}
 }
 
-// nodeReady waits until the API server says that the node is ready.
-func nodeReady(all []*service) error {
-	client := &http.Client{Timeout: 30 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+// wait waits until the API server answers at path, and check, if there is one, is content with what it answers.
+func wait(all []*service, what, path string, check func(io.Reader) error) error {
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, TLSHandshakeTimeout: time.Minute}}
 	var why error
 	for until := time.Now().Add(servicesMax); time.Now().Before(until); time.Sleep(time.Second) {
 		for _, s := range all {
@@ -103,16 +154,17 @@ func nodeReady(all []*service) error {
 			default:
 			}
 		}
-		if why = isReady(client); why == nil {
+		if why = ask(client, path, check); why == nil {
+			fmt.Printf("the %s is ready, %.0f s since power-on\n", what, node.Uptime().Seconds())
 			return nil
 		}
 	}
 	logs(20)
-	return fmt.Errorf("the node is not ready after %v: %w", servicesMax, why)
+	return fmt.Errorf("the %s is not ready after %v: %w", what, servicesMax, why)
 }
 
-func isReady(client *http.Client) error {
-	request, err := http.NewRequest(http.MethodGet, api+"/api/v1/nodes/node", nil)
+func ask(client *http.Client, path string, check func(io.Reader) error) error {
+	request, err := http.NewRequest(http.MethodGet, api+path, nil)
 	if err != nil {
 		return err
 	}
@@ -126,12 +178,20 @@ func isReady(client *http.Client) error {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
 		return fmt.Errorf("%s: %s", answer.Status, strings.TrimSpace(string(text)))
 	}
+	if check == nil {
+		return nil
+	}
+	return check(answer.Body)
+}
+
+// isReady reads a node's object.
+func isReady(object io.Reader) error {
 	var is struct {
 		Status struct {
 			Conditions []struct{ Type, Status, Message string }
 		}
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&is); err != nil {
+	if err := json.NewDecoder(object).Decode(&is); err != nil {
 		return err
 	}
 	for _, c := range is.Status.Conditions {
@@ -139,11 +199,8 @@ func isReady(client *http.Client) error {
 			return nil
 		}
 		if c.Type == "Ready" {
-			err = fmt.Errorf("%s", c.Message)
+			return fmt.Errorf("%s", c.Message)
 		}
 	}
-	if err == nil {
-		err = fmt.Errorf("it has no condition Ready yet")
-	}
-	return err
+	return fmt.Errorf("it has no condition Ready yet")
 }
