@@ -66,6 +66,10 @@ func overlay(o *options, specs []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// it becomes the machine's root directory: crisp's fetch, an ordinary user there, must be able to read /etc/hosts
+	if err := os.Chmod(over, 0o755); err != nil {
+		return "", err
+	}
 	if err := os.CopyFS(over, os.DirFS(filepath.Join(o.root, "qemu-tests/conformance/root"))); err != nil {
 		return "", err
 	}
