@@ -31,7 +31,8 @@ main()
 	# the images' programs, and ginkgo, which runs a test program's specs in several processes
 	nice go build -p 2 -trimpath -ldflags '-s -w' -o "$bin/" tool
 	module_copy
-	nice go test -c -vet=off -p 2 -trimpath -ldflags '-s -w' -modfile "$bin/go.mod" \
+	# -mod=mod: the copy imports what its own go.mod does not name
+	GOFLAGS+=' -mod=mod' nice go test -c -vet=off -p 2 -trimpath -ldflags '-s -w' -modfile "$bin/go.mod" \
 		-o "$bin/e2e_node.test" k8s.io/kubernetes/test/e2e_node
 	stamp_set "$bin/e2e_node.test" "${inputs[@]}"
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
+	"k8s.io/kubernetes/test/e2e/framework"
 )
 
 // Of a failed spec's log the end is sent: it is where the failure is.
@@ -46,14 +47,24 @@ func tail(s string) string {
 	return s
 }
 
-var _ = ginkgo.ReportBeforeEach(func(r ginkgo.SpecReport) {
+// Reporting nodes at the top level would be lost: the framework previews its specs, for which ginkgo puts a clone of the suite in
+// the place of the suite, and the clone has the top level's containers only. So each framework of a container brings
+// them; where one container is in another that has one too, the same is told twice.
+func init() {
+	framework.NewFrameworkExtensions = append(framework.NewFrameworkExtensions, func(*framework.Framework) {
+		ginkgo.ReportBeforeEach(tellStart)
+		ginkgo.ReportAfterEach(tellEnd)
+	})
+}
+
+func tellStart(r ginkgo.SpecReport) {
 	if r.State.Is(types.SpecStateSkipped | types.SpecStatePending) {
 		return // not selected
 	}
 	tellSpec(specNews{Name: r.FullText(), State: "started"})
-})
+}
 
-var _ = ginkgo.ReportAfterEach(func(r ginkgo.SpecReport) {
+func tellEnd(r ginkgo.SpecReport) {
 	if r.State.Is(types.SpecStatePending|types.SpecStateInterrupted|types.SpecStateAborted) || r.State.Is(types.SpecStateSkipped) && r.Failure.Message == "" {
 		return
 	}
@@ -68,4 +79,4 @@ var _ = ginkgo.ReportAfterEach(func(r ginkgo.SpecReport) {
 		news.Output = tail(r.CombinedOutput())
 	}
 	tellSpec(news)
-})
+}
