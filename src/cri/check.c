@@ -113,7 +113,7 @@ static struct err *look_network(const struct config *c)
 		.timeout_ns = (int64_t)c->cni_timeout_s * NS_PER_S,
 	};
 
-	return cni_status(&cni);
+	return cni_status(&cni, CLOCK_NEVER);
 }
 
 static struct err *look_room(const struct config *c)

@@ -5,7 +5,9 @@
 
 #include "base/log.h"
 
-#define RUNTIME_NAME "crisp"
+#define RUNTIME_NAME   "crisp"
+/* kubeadm gives a whole Status two seconds, however slow the node is */
+#define STATUS_WAIT_NS NS_PER_S
 
 struct err *rpc_version(struct rpc *r, const void *request, void *reply)
 {
@@ -64,7 +66,8 @@ struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 	out->status->conditions[0] = condition(r, "RuntimeReady", NULL, NULL);
 	rpc_stage(r, "asking the network plugins");
 	out->status->conditions[1] =
-		condition(r, "NetworkReady", cni_status(&r->serve->cni), "NetworkPluginNotReady");
+		condition(r, "NetworkReady", cni_status(&r->serve->cni, clock_mono_ns() + STATUS_WAIT_NS),
+			  "NetworkPluginNotReady");
 	handlers_describe(r, out);
 	out->features = RPC_NEW(r, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features__init);
 	out->features->supplemental_groups_policy = true;

@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define STATUS_TTL_NS (5 * NS_PER_S)
-
 static void doc_free_p(yyjson_doc **d)
 {
 	yyjson_doc_free(*d);
@@ -187,74 +185,6 @@ struct err *cni_del(const struct cni *c, const struct cni_pod *p)
 	TRY_WRAP(delete_plugins(c, &r, str_empty(p->netns) ? r.netns : p->netns, yyjson_arr_size(r.list.plugins)),
 		 "network %s", r.list.name);
 	return cni_record_remove(c, p->id);
-}
-
-static struct err *status_now(const struct cni *c)
-{
-	_cni_list_ struct cni_list l = { 0 };
-	yyjson_val *plugin;
-	size_t i, n;
-
-	TRY(cni_list_load(c->conf_dir, &l));
-	yyjson_arr_foreach(l.plugins, i, n, plugin) {
-		_free_ char *path = NULL, *input = NULL;
-		_buf_ struct buf out = BUF_INIT;
-		struct cni_call call = { .command = "STATUS", .type = cni_plugin_type(plugin) };
-
-		TRY_WRAP(cni_plugin_find(c, call.type, &path), "network %s", l.name);
-		if (!cni_version_at_least(l.version, "1.1.0"))
-			continue;
-		TRY(cni_request(&l, plugin, NULL, NULL, &input, &call.input_len));
-		call.input = input;
-		TRY_WRAP(cni_plugin_run(c, &call, &out), "network %s", l.name);
-	}
-	return NULL;
-}
-
-/* The kubelet asks every five seconds or so; plugins are programs that take their time to start.
- * Held while the plugins run: a second asker waits for the same answer. */
-static struct {
-	pthread_mutex_t lock;
-	char *dir;
-	struct timespec changed;
-	int64_t until_ns;
-	enum err_kind kind;
-	char *text;          /* NULL: ready */
-} remembered = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void remember(const char *dir, struct timespec changed, const struct err *e)
-{
-	free(remembered.dir);
-	free(remembered.text);
-	remembered.dir = base_strdup(dir);
-	remembered.changed = changed;
-	remembered.until_ns = clock_mono_ns() + STATUS_TTL_NS;
-	remembered.kind = e ? err_kind(e) : ERR_INTERNAL;
-	remembered.text = e ? base_strdup(err_text(e)) : NULL;
-}
-
-static bool still_good(const char *dir, struct timespec changed)
-{
-	return str_eq(remembered.dir, dir) && remembered.changed.tv_sec == changed.tv_sec &&
-	       remembered.changed.tv_nsec == changed.tv_nsec && clock_mono_ns() < remembered.until_ns;
-}
-
-struct err *cni_status(const struct cni *c)
-{
-	struct stat st = { 0 };
-	struct err *e = NULL;
-
-	if (stat(c->conf_dir, &st) < 0)
-		st.st_mtim = (struct timespec){ 0 };
-	pthread_mutex_lock(&remembered.lock);
-	if (!still_good(c->conf_dir, st.st_mtim)) {
-		e = status_now(c);
-		remember(c->conf_dir, st.st_mtim, e);
-	} else if (remembered.text) {
-		e = err_new(remembered.kind, "%s", remembered.text);
-	}
-	pthread_mutex_unlock(&remembered.lock);
-	return e;
 }
 
 static bool is_known(const char *const *known, const char *id)

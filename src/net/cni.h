@@ -46,9 +46,11 @@ struct err *cni_check(const struct cni *c, const struct cni_pod *p) _must_check_
 /* DEL in reverse order with the cached configuration and result; idempotent; works when the
  * configuration or the namespace is gone (CNI_NETNS empty then). */
 struct err *cni_del(const struct cni *c, const struct cni_pod *p) _must_check_;
-/* Ready or why not: there is a configuration, its plugins exist, STATUS (cniVersion ≥ 1.1.0) says ok.
- * STATUS results are remembered until the directory changes or a few seconds pass. */
-struct err *cni_status(const struct cni *c) _must_check_;
+/* Ready or why not: there is a configuration, its plugins exist, STATUS (cniVersion ≥ 1.1.0) says ok. An answer is
+ * remembered until the directory changes or a few seconds pass; where the plugins take longer than *deadline_ns*
+ * (clock_mono_ns) the one before counts, ERR_UNAVAILABLE if there was none, and they are not disturbed. *c* must
+ * stay as it is until the process ends. */
+struct err *cni_status(const struct cni *c, int64_t deadline_ns) _must_check_;
 /* At start-up, after the sweep: plugins of today's network (cniVersion ≥ 1.1.0, not disableGC) free what none of the
  * pods in *known* has: what a node that lost its state left behind. What fails is logged. */
 void cni_gc(const struct cni *c, const char *const *known);

@@ -348,7 +348,7 @@ TEST(first_file_by_name_that_parses_is_taken_and_errors_name_the_file)
 	_world_ struct world w;
 
 	setup(&w);
-	CHECK_ERR(cni_status(&w.c), ERR_UNAVAILABLE);
+	CHECK_ERR(cni_status(&w.c, CLOCK_NEVER), ERR_UNAVAILABLE);
 	put(w.conf, "05-bad.conflist", "{\"name\":\"x\",", 0600);
 	_cni_list_ struct cni_list none = { 0 };
 	_err_ struct err *e = cni_list_load(w.conf, &none);
@@ -363,10 +363,10 @@ TEST(first_file_by_name_that_parses_is_taken_and_errors_name_the_file)
 	CHECK_STR(l.name, "single");
 	CHECK_STR(l.version, "0.4.0");
 	CHECK_INT(yyjson_arr_size(l.plugins), 1);
-	CHECK_ERR(cni_status(&w.c), ERR_UNAVAILABLE); /* no such program */
+	CHECK_ERR(cni_status(&w.c, CLOCK_NEVER), ERR_UNAVAILABLE); /* no such program */
 	put_plugin(&w, "first", "exit 1");
 	put(w.conf, "touch", "", 0600);
-	CHECK_OK(cni_status(&w.c)); /* 0.4.0 has no STATUS */
+	CHECK_OK(cni_status(&w.c, CLOCK_NEVER)); /* 0.4.0 has no STATUS */
 }
 
 TEST(plugins_beside_the_list_are_loaded_unless_inlined_only)
@@ -433,7 +433,7 @@ TEST(status_runs_the_plugin_and_is_remembered)
 	setup(&w);
 	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.1.0\",\"plugins\":[{\"type\":\"first\"}]}", 0600);
 	put_plugin(&w, "first", "echo '{\"code\":50,\"msg\":\"agent is not up\"}'; exit 1");
-	_err_ struct err *e = cni_status(&w.c), *again = cni_status(&w.c);
+	_err_ struct err *e = cni_status(&w.c, CLOCK_NEVER), *again = cni_status(&w.c, CLOCK_NEVER);
 
 	CHECK(err_is(e, ERR_UNAVAILABLE) && err_is(again, ERR_UNAVAILABLE));
 	CHECK_STR(err_text(again), "network n: first plugin: agent is not up");
@@ -441,6 +441,28 @@ TEST(status_runs_the_plugin_and_is_remembered)
 
 	CHECK_STR(log, "first STATUS\n");
 	CHECK(strstr(env, "CNI_CONTAINERID=\n"));
+}
+
+/* kubeadm's preflight gave up on a busy node: its two seconds for Status went by while plugins started. */
+TEST(status_is_answered_in_time_while_plugins_take_theirs)
+{
+	static struct world w; /* the asking goes on */
+
+	setup(&w);
+	put(w.conf, "10.conflist", "{\"name\":\"n\",\"cniVersion\":\"1.1.0\",\"plugins\":[{\"type\":\"first\"}]}", 0600);
+	_free_ char *gate = base_printf("%s/gate", w.dir), *wait = base_printf("read x <%s", gate);
+
+	CHECK(mkfifo(gate, 0600) == 0);
+	put_plugin(&w, "first", wait);
+	_err_ struct err *e = cni_status(&w.c, clock_mono_ns());
+
+	CHECK(err_is(e, ERR_UNAVAILABLE));
+	CHECK(strstr(err_text(e), "the network plugins have not answered STATUS yet, asked ") != NULL);
+	_close_ int open_gate = open(gate, O_WRONLY | O_CLOEXEC);
+
+	CHECK(write(open_gate, "\n", 1) == 1);
+	CHECK_OK(cni_status(&w.c, CLOCK_NEVER));
+	world_done(&w);
 }
 
 TEST(check_honours_disable_check_and_old_versions)
