@@ -46,7 +46,9 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 WERROR ?= -Werror
 # The time of the last commit: reproducible, and a floor under a node's wrong clock.
 BUILD_TIME := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
-DEFINES := -D_GNU_SOURCE -DCRISP_VERSION='"$(VERSION)"' -DCRISP_BUILD_TIME=$(BUILD_TIME)
+DEFINES := -D_GNU_SOURCE -DCRISP_VERSION='"$(VERSION)"'
+# of the one file that asks: another commit leaves the others' objects as they are
+DEFINES_tls := -DCRISP_BUILD_TIME=$(BUILD_TIME)
 COMMON := -std=gnu17 $(WARN) $(WERROR) $(DEFINES) -Isrc -I$(GEN) -Ibuild/vendor -MMD -MP
 
 CC_OUT := $(VEN)/bin/crisp-cc
@@ -92,7 +94,7 @@ $(OUT)/crisp.debug: $(OBJECTS)
 $(OUT)/obj/%.o: src/%.c Makefile | $(CC_OUT) $(GEN)/cri/api.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC_OUT) $(CFLAGS_OUT) $(CFLAGS_$(notdir $*)) -c -o $@ $<
+	$(Q)$(CC_OUT) $(CFLAGS_OUT) $(DEFINES_$(notdir $*)) $(CFLAGS_$(notdir $*)) -c -o $@ $<
 
 # What the stages of a pull spend their time in.
 CFLAGS_sha256_x86_64 := -O2
@@ -122,7 +124,7 @@ size: $(OUT)/crisp
 $(NAT)/obj/%.o: src/%.c Makefile | $(VENN)/lib/libyyjson.a
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC_NAT) $(CFLAGS_NAT) -c -o $@ $<
+	$(Q)$(CC_NAT) $(CFLAGS_NAT) $(DEFINES_$(notdir $*)) -c -o $@ $<
 $(NAT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c
 	@mkdir -p $(@D)
 	$(call say,CC)
@@ -130,7 +132,7 @@ $(NAT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c
 $(FUZ)/obj/%.o: src/%.c Makefile | $(VENN)/lib/libyyjson.a
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC_FUZ) $(CFLAGS_FUZ) -c -o $@ $<
+	$(Q)$(CC_FUZ) $(CFLAGS_FUZ) $(DEFINES_$(notdir $*)) -c -o $@ $<
 $(FUZ)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c
 	@mkdir -p $(@D)
 	$(call say,CC)
