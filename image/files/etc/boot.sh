@@ -7,6 +7,9 @@ busybox ip link set dummy0 up
 busybox ip route add default via 192.168.77.1 dev dummy0
 busybox ip -6 route add default via fd00:77::1 dev dummy0
 
+# where everybody else has it: cAdvisor and CDI look below /var/run
+[ -e /var/run ] || busybox ln -s ../run /var/run
+
 # A group with a quota that stays: the kernel patches its own code when the first is made and the last goes, which
 # QEMU's emulation with several threads has been seen to trip over.
 if busybox mkdir /sys/fs/cgroup/quota; then
