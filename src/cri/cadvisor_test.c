@@ -141,17 +141,20 @@ TEST(requests_are_judged_by_their_first_line)
 TEST(cgroups_are_called_as_cadvisor_knows_them)
 {
 	need_pod();
-	_free_ char *asked = cgroups_below_pod(&s, pod, CONTAINER);
+	_free_ char *init = cgroups_of_init(&s, pod);
+
+	CHECK_STR(init, "/kubepods/pod1/" POD); /* the counters' cgroup stands for the pod */
+	_free_ char *asked = cgroups_of_container(&s, pod, CONTAINER);
 
 	CHECK_STR(asked, "/kubepods/pod1/crio-" CONTAINER);
 	s.config.cadvisor_listen = text("");
-	_free_ char *usual = cgroups_below_pod(&s, pod, CONTAINER);
+	_free_ char *usual = cgroups_of_container(&s, pod, CONTAINER);
 
 	s.config.cadvisor_listen = text("unix:///run/crio/crio.sock");
 	CHECK_STR(usual, "/kubepods/pod1/" CONTAINER);
 	s.config.cgroup_driver = text("systemd");
 	pod->cgroup_parent = text("/kubepods.slice/kubepods-pod1.slice");
-	_free_ char *scope = cgroups_below_pod(&s, pod, CONTAINER), *spec = cgroups_spec_path(scope);
+	_free_ char *scope = cgroups_of_container(&s, pod, CONTAINER), *spec = cgroups_spec_path(scope);
 
 	s.config.cgroup_driver = text("cgroupfs");
 	pod->cgroup_parent = text("/kubepods/pod1");

@@ -75,19 +75,28 @@ static bool for_cadvisor(const struct serve *s)
 	return !str_empty(s->config.cadvisor_listen);
 }
 
-char *cgroups_below_pod(const struct serve *s, const struct pod *p, const char *id)
+static char *below_pod(const struct serve *s, const struct pod *p, const char *prefix, const char *id)
 {
-	const char *prefix = for_cadvisor(s) ? CADVISOR_PREFIX : "";
-
 	return cgroups_systemd(s) && unit_of(p->cgroup_parent) ?
 		       base_printf("%s/%s%s.scope", p->cgroup_parent, *prefix ? prefix : "crisp-", id) :
 		       base_printf("%s/%s%s", p->cgroup_parent, prefix, id);
 }
 
-/* Empty, and no unit even below a slice: cAdvisor finds the pod's counters by it. */
+char *cgroups_of_container(const struct serve *s, const struct pod *p, const char *id)
+{
+	return below_pod(s, p, for_cadvisor(s) ? CADVISOR_PREFIX : "", id);
+}
+
+char *cgroups_of_init(const struct serve *s, const struct pod *p)
+{
+	return below_pod(s, p, "", p->o.id);
+}
+
+/* Empty, and no unit whatever its name: by the first part of it cAdvisor finds the pod's counters, by the last the
+ * kubelet the pod. */
 static char *cadvisor_cgroup(const struct pod *p)
 {
-	return base_printf("%s/" CADVISOR_PREFIX "%s", p->cgroup_parent, p->o.id);
+	return base_printf("%s/" CADVISOR_PREFIX "%s.scope", p->cgroup_parent, p->o.id);
 }
 
 /* …/SLICE/PREFIX-ID.scope is SLICE:PREFIX:ID. */
@@ -118,8 +127,7 @@ struct err *cgroups_make_pod(struct serve *s, struct pod *p)
 
 struct err *cgroups_make_counters(struct serve *s, struct pod *p)
 {
-	/* that of an init will do */
-	if (!for_cadvisor(s) || !p->netns_path || pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
+	if (!for_cadvisor(s) || !p->netns_path)
 		return NULL;
 	_free_ char *counters = cadvisor_cgroup(p);
 
@@ -130,11 +138,11 @@ struct err *cgroups_remove_pod(struct serve *s, struct pod *p, int64_t deadline_
 {
 	if (!p->cgroup_parent)
 		return NULL;
-	_free_ char *init = cgroups_below_pod(s, p, p->o.id), *counters = cadvisor_cgroup(p);
+	_free_ char *init = cgroups_of_init(s, p), *counters = cadvisor_cgroup(p);
 
 	if (pod_namespace_options(p)->pid == RUNTIME__V1__NAMESPACE_MODE__POD)
 		TRY(unit_or_cgroup_remove(init, deadline_ns));
 	/* whatever the configuration says today */
-	TRY(unit_or_cgroup_remove(counters, deadline_ns));
+	TRY(cgroup_remove(counters, deadline_ns));
 	return cgroups_owns_pod(p) ? unit_or_cgroup_remove(p->cgroup_parent, deadline_ns) : NULL;
 }

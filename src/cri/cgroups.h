@@ -20,8 +20,9 @@ struct err *cgroups_check_parent(const struct serve *s, const char *parent) _mus
 
 /* The pod's cgroup: the kubelet's, else one of ours. Owned by the caller. */
 char *cgroups_of_pod(const struct serve *s, const struct pod *p);
-/* What is in the pod's: a container, or its init, by its ID. Owned by the caller. */
-char *cgroups_below_pod(const struct serve *s, const struct pod *p, const char *id);
+/* What is in the pod's: a container's, by its ID; that of the init of a shared PID namespace. Owned by the caller. */
+char *cgroups_of_container(const struct serve *s, const struct pod *p, const char *id);
+char *cgroups_of_init(const struct serve *s, const struct pod *p);
 /* cgroupsPath of the runtime spec for the container's cgroup. Owned by the caller. */
 char *cgroups_spec_path(const char *cgroup);
 

@@ -67,7 +67,7 @@ static struct err *keep_request(struct rpc *r, struct container *c)
 	c->request = runtime__v1__create_container_request__unpack(NULL, r->body_len, r->body);
 	if (!c->request)
 		return err_new(ERR_INVALID, "the request is not a valid message");
-	c->cgroup = cgroups_below_pod(r->serve, c->pod, c->o.id);
+	c->cgroup = cgroups_of_container(r->serve, c->pod, c->o.id);
 	container_derive(c);
 	return NULL;
 }

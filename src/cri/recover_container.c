@@ -258,7 +258,7 @@ void recover_end_unrecorded(struct serve *s, struct pod *p, const struct found_s
 			 "was set aside: ended", id);
 		err_ignore(pod_container_signal(p->dir, id, SIGKILL, true));
 		err_ignore(pod_container_forget(p->dir, id));
-		_free_ char *cgroup = cgroups_below_pod(s, p, id);
+		_free_ char *cgroup = cgroups_of_container(s, p, id);
 
 		end_cgroup(cgroup);
 	}

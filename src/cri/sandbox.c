@@ -149,7 +149,7 @@ static struct err *start_monitor(struct rpc *r, struct pod *p)
 
 	userns_maps(&r->arena, p, &start);
 	collect_sysctls(r, p, &start);
-	_free_ char *init = cgroups_below_pod(r->serve, p, p->o.id);
+	_free_ char *init = cgroups_of_init(r->serve, p);
 
 	if (start.share_pid)
 		start.pod_cgroup = init;
