@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "pod/external.h"
 #include "spec/json.h"
 #include "sys/spawn.h"
@@ -14,6 +15,7 @@
 
 #define FEATURES_WAIT_NS (5 * NS_PER_S)
 #define FEATURES_MAX     KIB(256)
+#define LEARN_STACK      KIB(128)
 
 static struct err *unknown(const struct serve *s, const char *name)
 {
@@ -92,7 +94,7 @@ static struct err *ask(const struct config_runtime *rt, struct buf *ret)
 }
 
 /* runtime-spec, features.md: mountOptions has "rro"; linux.mountExtensions.idmap.enabled. */
-static struct err *read_features(struct config_runtime *rt)
+static struct err *read_features(const struct config_runtime *rt, bool *rro, bool *idmapped)
 {
 	_arena_ struct arena a;
 	_buf_ struct buf text = BUF_INIT;
@@ -107,26 +109,61 @@ static struct err *read_features(struct config_runtime *rt)
 	TRY(json_get_obj(root, "linux", &linux_obj));
 	TRY(json_get_obj(linux_obj, "mountExtensions", &extensions));
 	TRY(json_get_obj(extensions, "idmap", &idmap));
-	TRY(json_get_bool(idmap, "enabled", &rt->idmap));
+	TRY(json_get_bool(idmap, "enabled", idmapped));
 	for (size_t i = 0; i < n; i++)
-		rt->recursive_readonly |= str_eq(options[i], "rro");
+		*rro |= str_eq(options[i], "rro");
 	return NULL;
 }
 
-static void learn_features(struct config_runtime *rt)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* What the runtimes said; asked in the background, since they are programs that take their time to start. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;        /* CLOCK_MONOTONIC */
+} features = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-	pthread_mutex_lock(&lock);
-	if (!rt->asked) {
-		struct err *e = read_features(rt);
+static void *learn(void *arg)
+{
+	struct config *c = arg;
+
+	for (size_t i = 0; i < c->n_runtimes; i++) {
+		struct config_runtime *rt = &c->runtimes[i];
+		bool rro = false, idmapped = false;
+		struct err *e = read_features(rt, &rro, &idmapped);
 
 		if (e)
 			log_warn("runtime handler %s: its features are not known: %s", rt->name, err_text(e));
-		err_free(e);
+		pthread_mutex_lock(&features.lock);
+		rt->recursive_readonly = rro && !e;
+		rt->idmap = idmapped && !e;
 		rt->asked = true;
+		pthread_cond_broadcast(&features.answered);
+		pthread_mutex_unlock(&features.lock);
+		err_free(e);
 	}
-	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+struct err *handlers_learn(struct config *c)
+{
+	pthread_condattr_t attr;
+
+	if (!c->n_runtimes)
+		return NULL;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&features.answered, &attr);
+	pthread_condattr_destroy(&attr);
+	return thread_start(NULL, LEARN_STACK, learn, c);
+}
+
+/* Whether the answer came in time. Lock held. */
+static bool wait_for_features(const struct config_runtime *rt, int64_t deadline_ns)
+{
+	const struct timespec until = { .tv_sec = deadline_ns / NS_PER_S, .tv_nsec = deadline_ns % NS_PER_S };
+
+	while (!rt->asked && pthread_cond_timedwait(&features.answered, &features.lock, &until) == 0)
+		continue;
+	return rt->asked;
 }
 
 static Runtime__V1__RuntimeHandler *describe(struct rpc *r, const char *name, bool recursive_readonly, bool userns)
@@ -140,7 +177,7 @@ static Runtime__V1__RuntimeHandler *describe(struct rpc *r, const char *name, bo
 	return h;
 }
 
-void handlers_describe(struct rpc *r, Runtime__V1__StatusResponse *out)
+void handlers_describe(struct rpc *r, int64_t deadline_ns, Runtime__V1__StatusResponse *out)
 {
 	struct config *c = &r->serve->config;
 	Runtime__V1__RuntimeHandler **list = RPC_ARRAY(r, c->n_runtimes + 2, Runtime__V1__RuntimeHandler *);
@@ -149,11 +186,14 @@ void handlers_describe(struct rpc *r, Runtime__V1__StatusResponse *out)
 	list[n++] = describe(r, "", true, true);
 	list[n++] = describe(r, HANDLERS_BUILT_IN, true, true);
 	for (size_t i = 0; i < c->n_runtimes; i++) {
-		struct config_runtime *rt = &c->runtimes[i];
+		const struct config_runtime *rt = &c->runtimes[i];
 
-		learn_features(rt);
+		pthread_mutex_lock(&features.lock);
+		bool rro = wait_for_features(rt, deadline_ns) && rt->recursive_readonly;
+
+		pthread_mutex_unlock(&features.lock);
 		/* The pod's user namespace is made by the monitor: not offered, whatever the runtime could do. */
-		list[n++] = describe(r, rt->name, rt->recursive_readonly, false);
+		list[n++] = describe(r, rt->name, rro, false);
 	}
 	out->runtime_handlers = list;
 	out->n_runtime_handlers = n;

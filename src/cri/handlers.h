@@ -23,9 +23,11 @@ struct err *handlers_of_pod(const struct serve *s, const struct pod *p, const st
 /* Its --root: what it keeps of its containers until the next boot. */
 char *handlers_root(struct arena *a, const struct serve *s, const struct config_runtime *rt);
 
-/* For Status: every handler with what it can do. A runtime is asked once, by its `features`, and what it does not say
- * counts as what it cannot. */
-void handlers_describe(struct rpc *r, Runtime__V1__StatusResponse *out);
+/* Asks each runtime once, by its `features`, in the background. *c* must stay where it is until the process ends. */
+struct err *handlers_learn(struct config *c) _must_check_;
+
+/* For Status: every handler with what it can do. What a runtime has not said by then counts as what it cannot. */
+void handlers_describe(struct rpc *r, int64_t deadline_ns, Runtime__V1__StatusResponse *out);
 
 /* What the runtime still keeps of a container whose monitor could not see to it. */
 void handlers_forget(const struct serve *s, const struct container *c);

@@ -59,6 +59,7 @@ struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 {
 	const Runtime__V1__StatusRequest *in = request;
 	Runtime__V1__StatusResponse *out = reply;
+	int64_t deadline = clock_mono_ns() + STATUS_WAIT_NS;
 
 	out->status = RPC_NEW(r, Runtime__V1__RuntimeStatus, runtime__v1__runtime_status__init);
 	out->status->conditions = RPC_ARRAY(r, 2, Runtime__V1__RuntimeCondition *);
@@ -66,9 +67,9 @@ struct err *rpc_status(struct rpc *r, const void *request, void *reply)
 	out->status->conditions[0] = condition(r, "RuntimeReady", NULL, NULL);
 	rpc_stage(r, "asking the network plugins");
 	out->status->conditions[1] =
-		condition(r, "NetworkReady", cni_status(&r->serve->cni, clock_mono_ns() + STATUS_WAIT_NS),
-			  "NetworkPluginNotReady");
-	handlers_describe(r, out);
+		condition(r, "NetworkReady", cni_status(&r->serve->cni, deadline), "NetworkPluginNotReady");
+	rpc_stage(r, "asking the other OCI runtimes");
+	handlers_describe(r, deadline, out);
 	out->features = RPC_NEW(r, Runtime__V1__RuntimeFeatures, runtime__v1__runtime_features__init);
 	out->features->supplemental_groups_policy = true;
 	out->features->user_namespaces_host_network = true;

@@ -7,6 +7,7 @@
 #include "cri/cadvisor.h"
 #include "cri/cgroups.h"
 #include "cri/events.h"
+#include "cri/handlers.h"
 #include "cri/reload.h"
 #include "cri/telemetry.h"
 #include "cri/failures.h"
@@ -261,6 +262,7 @@ static struct err *serve_all(struct serve *s, const struct serve_options *o)
 	TRY(pages_start(s, &telemetry_pages, s->config.metrics_listen));
 	TRY(pages_start(s, &cadvisor_pages, s->config.cadvisor_listen));
 	TRY(thread_start(NULL, KIB(128), take_bare, s));
+	TRY(handlers_learn(&s->config));
 	TRY(serve_listen(s->config.listen, &listen_fd));
 	log_info("crisp " CRISP_VERSION " serves CRI on %s", s->config.listen);
 	reload_notify("READY=1");
