@@ -429,6 +429,40 @@ TEST(logs_follow_through_rotation_until_the_end)
 	stop();
 }
 
+/* Away for longer than the log may be silent before somebody asks; when serve is back the container has ended. */
+static void *replace_server(void *path)
+{
+	usleep(300000);
+	server_stop();
+	usleep(1500000);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	err_free(file_write_fd(fd, "2023-11-14T22:13:31Z stdout F meanwhile\n", 40));
+	close(fd);
+	free(fake.answers[fake.n_answers - 1].json);
+	fake.n_answers--;
+	answer_log(path, 2);
+	server_start();
+	return NULL;
+}
+
+TEST(logs_follow_while_serve_is_replaced)
+{
+	char path[96];
+	pthread_t t;
+
+	start();
+	answer_containers();
+	write_file("0.log", log_lines, path);
+	answer_log(path, 1);
+	pthread_create(&t, NULL, replace_server, path);
+	RUN_OK("logs", "-f", "--tail", "1", "aaaa");
+	pthread_join(t, NULL);
+	CHECK_STR(fake.out, "three\nmeanwhile\n");
+	unlink(path);
+	stop();
+}
+
 TEST(logs_malformed_lines_are_left_out_and_said)
 {
 	char path[96];

@@ -112,15 +112,12 @@ static void *serve(_unused_ void *arg)
 	}
 }
 
-_unused_ static void start(void)
+/* The server alone: a test may replace it. */
+_unused_ static void server_start(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	fake = (struct fake){ 0 };
-	strcpy(fake.dir, "/tmp/cli-test-XXXXXX");
-	CHECK(mkdtemp(fake.dir));
-	snprintf(fake.path, sizeof(fake.path), "%s/sock", fake.dir);
 	strcpy(a.sun_path, fake.path);
 	CHECK(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 16) == 0);
 	CHECK_OK(grpc_server_new(fd, handler, NULL, &fake.server));
@@ -128,13 +125,27 @@ _unused_ static void start(void)
 	pthread_create(&fake.thread, NULL, serve, NULL);
 }
 
-_unused_ static void stop(void)
+_unused_ static void server_stop(void)
 {
 	eventfd_write(fake.stop_fd, 1);
 	pthread_join(fake.thread, NULL);
 	grpc_server_free(fake.server, 0);
 	close(fake.stop_fd);
 	unlink(fake.path);
+}
+
+_unused_ static void start(void)
+{
+	fake = (struct fake){ 0 };
+	strcpy(fake.dir, "/tmp/cli-test-XXXXXX");
+	CHECK(mkdtemp(fake.dir));
+	snprintf(fake.path, sizeof(fake.path), "%s/sock", fake.dir);
+	server_start();
+}
+
+_unused_ static void stop(void)
+{
+	server_stop();
 	rmdir(fake.dir);
 	for (size_t i = 0; i < fake.n_answers; i++)
 		free(fake.answers[i].json);

@@ -169,6 +169,14 @@ static struct err *still_running(struct log_view *v, const char *id, bool *ret_r
 	*ret_running = !e && r->status && r->status->state <= RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
 	arena_done(&v->c->arena);
 	v->c->arena = outer;
+	/* Serve is being replaced, and the log goes on without it: the next question is for the one who comes. */
+	if (e && (!v->c->client || err_is(e, ERR_UNAVAILABLE) || err_is(e, ERR_INTERNAL))) {
+		err_free(e);
+		grpc_client_free(v->c->client);
+		v->c->client = NULL;
+		*ret_running = true;
+		return NULL;
+	}
 	if (err_is(e, ERR_NOT_FOUND)) { /* removed: the log ends */
 		err_free(e);
 		return NULL;

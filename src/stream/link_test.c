@@ -600,7 +600,7 @@ TEST(sessions_outlive_serve)
 	CHECK_STR(buf_text(&c.streams[out]), "before after");
 	CHECK(strstr(buf_text(&c.streams[error]), "\"message\":\"4\""));
 	base_close_p(&c.fd);
-	for (int i = 0; i < 100 && find_stream() == pid; i++)
+	for (int i = 0; i < 1200 && find_stream() == pid; i++)
 		poll(NULL, 0, 50);
 	CHECK(find_stream() != pid); /* the old process ended with its last session */
 	CHECK_OK(make_url(STREAM_EXEC, "o", SH("true"), &unused));
