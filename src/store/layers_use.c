@@ -1,6 +1,7 @@
 /* Mounting layers for containers (layers.h): the first use mounts, the last unmounts. */
 #include "base/clock.h"
 #include "store/layers_state.h"
+#include "sys/loop.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 
@@ -8,9 +9,30 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+static struct err *mount_image(const char *source, int *ret_fd)
+{
+	const struct mount_option options[] = { { "source", source }, { "ro", NULL } };
+
+	return mount_new("erofs", options, ARRAY_LEN(options), MOUNT_ATTR_RDONLY, ret_fd);
+}
+
+/* The kernel mounts a file, but for one of an overlay (a baked store that systemd-sysext brought) or of an EROFS that is
+ * itself a file's: that goes through a block device. */
+static struct err *mount_file(int file, int *ret_fd)
+{
+	char source[PATH_FD_MAX], name[LOOP_NAME_MAX];
+	_close_ int device = -1;
+	struct err *e = mount_image(path_of_fd(file, source), ret_fd);
+
+	if (!err_is(e, ERR_UNIMPLEMENTED))
+		return e;
+	err_free(e);
+	TRY(loop_attach(file, &device, name));
+	return mount_image(name, ret_fd);
+}
+
 static struct err *mount_layer(struct layers *l, const struct layer *y, const char *target)
 {
-	char source[PATH_FD_MAX];
 	_close_ int file = openat(l->dirs[y->store], y->hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	_close_ int mnt = -1;
 
@@ -20,9 +42,7 @@ static struct err *mount_layer(struct layers *l, const struct layer *y, const ch
 		return NULL; /* a former serve mounted it */
 	if (file < 0)
 		return err_errno(errno, "open");
-	const struct mount_option options[] = { { "source", path_of_fd(file, source) }, { "ro", NULL } };
-
-	TRY(mount_new("erofs", options, ARRAY_LEN(options), MOUNT_ATTR_RDONLY, &mnt));
+	TRY(mount_file(file, &mnt));
 	return mount_attach_at(mnt, target);
 }
 

@@ -55,9 +55,11 @@ struct err *mount_new(const char *fstype, const struct mount_option *options, si
 		}
 	}
 	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+		int errnum = errno;
 		_free_ char *what = base_printf("mount %s", fstype);
+		struct err *e = fs_error(fs, errnum, what);
 
-		return fs_error(fs, errno, what);
+		return errnum == ENOTBLK ? err_as(e, ERR_UNIMPLEMENTED) : e;
 	}
 	int fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, (unsigned int)attrs);
 

@@ -14,7 +14,8 @@ struct mount_option {
 	const char *value;   /* NULL: a flag */
 };
 
-/* fsopen(2) … fsmount(2): a detached mount. *attrs*: MOUNT_ATTR_*. */
+/* fsopen(2) … fsmount(2): a detached mount. *attrs*: MOUNT_ATTR_*. ERR_UNIMPLEMENTED: the source is a file, and the kernel
+ * wants a block device. */
 struct err *mount_new(const char *fstype, const struct mount_option *options, size_t n,
 		      uint64_t attrs, int *ret_fd) _must_check_;
 
