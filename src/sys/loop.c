@@ -15,7 +15,7 @@ static int configure(int device, int file)
 	const struct loop_config config = {
 		.fd = (uint32_t)file,
 		.block_size = BLOCK_SIZE,
-		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
+		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
 	};
 
 	return ioctl(device, LOOP_CONFIGURE, &config) < 0 ? errno : 0;
