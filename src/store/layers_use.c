@@ -75,8 +75,10 @@ struct err *layers_use(struct layers *l, const char *digest, char **ret_path)
 		pthread_mutex_lock(&l->lock);
 		y->busy = false;
 		y->mounted = !e;
-		if (e)
+		if (e) {
 			y->uses--;
+			rmdir(path);
+		}
 		pthread_cond_broadcast(&l->changed);
 	}
 	pthread_mutex_unlock(&l->lock);

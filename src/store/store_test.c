@@ -253,6 +253,27 @@ static size_t count_files(const char *dir)
 	return n;
 }
 
+/* A baked store on an overlay: the kernel refused its layers, and each try left the mount point. */
+TEST(layer_that_cannot_be_mounted_leaves_no_mount_point)
+{
+	char *dir = temp_dir();
+	struct layers *l = open_layers(dir);
+	_free_ char *file = base_printf("%s/root/layers/%s", dir, digest_a + 7), *state = base_printf("%s/state/layers", dir);
+	char *path = NULL;
+
+	add_layer(l, digest_a);
+	CHECK(unlink(file) == 0);
+	int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600); /* empty now */
+
+	CHECK(fd >= 0 && close(fd) == 0);
+	_err_ struct err *e = layers_use(l, digest_a, &path);
+
+	CHECK(e != NULL && !path);
+	CHECK_INT(count_files(state), 0);
+	layers_close(l);
+	drop_dir(dir);
+}
+
 /* A pull that timed out left .tmp-* behind, for whoever looked before it was cleaned up; a serve that was killed, until
  * the next start. */
 TEST(layer_that_is_being_written_has_no_name)
