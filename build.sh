@@ -345,7 +345,7 @@ verb_test()
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
 	suite "layers of the source" check layers make --no-print-directory layers
-	suite "packages of the CRI tests, inventory of vulnerabilities" check "go test" env -C qemu-tests go test ./cri/... ./powercut ./survival/...
+	suite "packages of the CRI tests, inventory of vulnerabilities" check "go test" env -C qemu-tests go test ./cri/... ./conformance/... ./powercut ./survival/...
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
