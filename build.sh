@@ -98,7 +98,7 @@ packages_install()
 
 go_wanted()
 {
-	sed -n 's/^go //p' qemu-tests/go.mod
+	find qemu-tests -name go.mod -exec sed -n 's/^go //p' {} + | sort -V | tail -n 1
 }
 
 # A Go that is old can still fetch a newer one, as a module; one that is not there is none of ours.

@@ -11,6 +11,8 @@
 #   kube-proxy      with nft, which its nftables mode runs
 #   coredns         user 65532 and a file capability, as upstream's
 #   pause           the module's pause.c: kubeadm's preflight looks for it, crisp runs none
+#   csi:1           the tests' CSI driver and its sidecars, with mke2fs
+#   metrics-server:1
 #   toybox:1        of the tests, for the workloads
 #
 #   image/kubeadm.sh
@@ -96,6 +98,18 @@ pause_make()
 	finish pause "$reference" --config.entrypoint /pause --config.user 65535:65535
 }
 
+csi_make()
+{
+	local to
+	to=$(program_begin csi)
+	mkdir -p "$to"/usr/{sbin,lib,lib64}
+	ln -s usr/sbin usr/lib usr/lib64 "$to/"
+	copy_with_libs "$out/sysroot" "$to" usr/sbin/mke2fs
+	finish csi registry.test:5000/csi:1 "${path[@]}" --config.entrypoint csi
+	program_begin metrics-server >/dev/null
+	finish metrics-server registry.test:5000/metrics-server:1 "${path[@]}" --config.entrypoint metrics-server
+}
+
 toybox_make()
 {
 	image_begin toybox
@@ -144,6 +158,7 @@ main()
 	proxy_make
 	coredns_make
 	pause_make
+	csi_make
 	toybox_make
 	disk_make
 	rm -rf "$oci"

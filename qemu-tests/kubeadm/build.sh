@@ -1,6 +1,6 @@
 #!/bin/bash
 # Build the programs of a cluster that kubeadm makes into build/go/kubeadm: kubeadm, kubectl, etcd, those of the control plane,
-# kube-proxy and CoreDNS. Takes minutes, once.
+# kube-proxy, CoreDNS, metrics-server and the tests' CSI driver. Takes minutes, once.
 #
 #   qemu-tests/kubeadm/build.sh
 # shellcheck source=../../image/lib.sh
@@ -23,13 +23,16 @@ programs_build()
 	stamp_set "$bin/kubeadm" "$here/programs" "$version" "$go_arch"
 }
 
-coredns_build()
+# addon_build NAME MODULE PACKAGE: what runs in pods of the cluster, from a module of its own.
+addon_build()
 {
-	stamp_is "$bin/coredns" "$here/coredns" "$go_arch" && return 0
-	(cd "$here/coredns" && nice go build -p 2 -trimpath -ldflags '-s -w' -o "$bin/coredns" .)
-	stamp_set "$bin/coredns" "$here/coredns" "$go_arch"
+	stamp_is "$bin/$1" "$here/$2" "$go_arch" && return 0
+	(cd "$here/$2" && nice go build -p 2 -trimpath -ldflags '-s -w' -o "$bin/$1" "$3")
+	stamp_set "$bin/$1" "$here/$2" "$go_arch"
 }
 
 mkdir -p "$bin"
 programs_build
-coredns_build
+addon_build coredns coredns .
+addon_build metrics-server metrics sigs.k8s.io/metrics-server/cmd/metrics-server
+addon_build csi csi .
