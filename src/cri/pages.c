@@ -3,13 +3,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cri/serve.h"
 #include "stream/listen.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,24 +141,6 @@ static struct err *open_socket(const char *address, int *ret_fd)
 	return listen_on(address, ret_fd, &host);
 }
 
-static int start_thread(struct listener *l)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, before;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&thread, &attr, run, l);
-
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
-}
-
 struct err *pages_start(struct serve *s, const struct pages *p, const char *address)
 {
 	int fd = -1;
@@ -170,12 +151,12 @@ struct err *pages_start(struct serve *s, const struct pages *p, const char *addr
 	struct listener *l = base_alloc(sizeof(*l));
 
 	*l = (struct listener){ s, p, fd };
-	int r = start_thread(l);
+	struct err *e = thread_start(NULL, THREAD_STACK, run, l);
 
-	if (r) {
+	if (e) {
 		close(fd);
 		free(l);
-		return err_errno(r, "%s: thread", p->key);
+		return err_wrap(e, "%s", p->key);
 	}
 	log_info("%s at %s", p->what, address);
 	return NULL;

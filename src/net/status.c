@@ -5,12 +5,11 @@
  */
 #include "net/cni.h"
 
+#include "base/thread.h"
 #include "net/list.h"
 #include "net/plugin.h"
 #include "net/record.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -101,21 +100,7 @@ static void *ask(void *arg)
 
 static struct err *start_asking(const struct cni *c)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, before;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&thread, &attr, ask, (void *)(uintptr_t)c);
-
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	if (r)
-		return err_errno(r, "thread for the network plugins' STATUS");
+	TRY_WRAP(thread_start(NULL, THREAD_STACK, ask, (void *)(uintptr_t)c), "the network plugins' STATUS");
 	remembered.asking = true;
 	remembered.asked_ns = clock_mono_ns();
 	return NULL;
