@@ -140,16 +140,25 @@ machine_start()
 		-device virtio-blk-pci,drive=state,serial=crisp-state \
 		-drive "if=none,id=registry,format=raw,readonly=on,file=$registry" \
 		-device virtio-blk-pci,drive=registry,serial=crisp-registry \
-		-device virtio-rng-pci -device virtio-serial-pci ${pidfile:+-pidfile "$pidfile"} "$@"
+		-device virtio-rng-pci -device virtio-serial-pci -pidfile "$pidfile" "$@"
+}
+
+# Who is told to end takes QEMU along; a trap is heard only between commands, so QEMU runs beside.
+machine_end()
+{
+	[ ! -e "$pidfile" ] || kill "$(cat "$pidfile")"
+	exit 143
 }
 
 # The scenario's output, but for the last line, which says how it ended.
 machine_run()
 {
 	local work=$1 code
+	trap machine_end TERM INT HUP
 	machine_start "$work" -serial "file:$console" -chardev file,id=port,path=/dev/stdout \
 		-device virtserialport,chardev=port,name=crisp.scenario </dev/null |
-		tee "$work/output" | sed -u '/^crisp-exit: /d' || true
+		tee "$work/output" | sed -u '/^crisp-exit: /d' &
+	wait $! || true
 	code=$(sed -n 's/^crisp-exit: \([0-9]*\).*/\1/p' "$work/output" | tail -n 1)
 	[ -n "$code" ] || {
 		echo "run.sh: the machine ended without a word of how (timeout ${timeout} s?); last of its console:" >&2
@@ -165,6 +174,7 @@ main()
 	arguments "$@"
 	console=$out/$name.console
 	work=$(mktemp -d "$out/machine.XXXXXX")
+	[ -n "$pidfile" ] || pidfile=$work/pid
 	trap 'rm -rf "$work"' EXIT
 	if [ -n "$interactive" ]; then
 		machine_start "$work" -serial mon:stdio || code=$?

@@ -45,11 +45,11 @@ func initialize(ctx context.Context) (*cluster, error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	if _, err := until(limit, a, "/api/v1/nodes", named("node"), nodeReady); err != nil {
+	if _, err := until(limit, a, "/api/v1/nodes", named("node"), told(nodeReady)); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	reached("node Ready")
-	if _, err := until(limit, a, collection("v1", "kube-system", "pods"), "", systemReady); err != nil {
+	if _, err := until(limit, a, collection("v1", "kube-system", "pods"), "", told(systemReady)); err != nil {
 		return nil, fmt.Errorf("pods of kube-system: %w", err)
 	}
 	reached("kube-proxy and CoreDNS ready")
@@ -104,6 +104,19 @@ func follow(out io.Reader) error {
 	}
 }
 
+// told is missing, which also prints what is when that changes: emulated, the wait is long.
+func told[T any](missing func(objects[T]) string) func(objects[T]) string {
+	last := ""
+	return func(all objects[T]) string {
+		now := missing(all)
+		if now != last && now != "" {
+			fmt.Printf("[%6.1f s] not yet: %s\n", node.Uptime().Seconds(), now)
+		}
+		last = now
+		return now
+	}
+}
+
 func nodeReady(nodes objects[corev1.Node]) string {
 	for _, condition := range nodes["node"].Status.Conditions {
 		if condition.Type == corev1.NodeReady {
@@ -139,6 +152,11 @@ func diagnose(ctx context.Context) {
 		{"kubectl", "get", "events", "-A", "--sort-by=.lastTimestamp"},
 	} {
 		show(limit, args...)
+	}
+	// those of the cluster's own pods; which is which, the table above says
+	containers, _ := command(limit, "", "crisp", "ps", "-aq", "--namespace", "kube-system")
+	for _, id := range strings.Fields(containers) {
+		show(limit, "crisp", "logs", "--tail", "25", id)
 	}
 	fmt.Printf("---- the kubelet's log\n%s\n---- the runtime's log\n%s\n", node.Log("kubelet", 60), node.Log(node.Runtime(), 60))
 }

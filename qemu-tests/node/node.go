@@ -70,7 +70,9 @@ type CRI struct {
 }
 
 // Connect waits until the runtime answers.
-func Connect(ctx context.Context, wait time.Duration) (*CRI, error) { return ConnectTo(ctx, Socket, wait) }
+func Connect(ctx context.Context, wait time.Duration) (*CRI, error) {
+	return ConnectTo(ctx, Socket, wait)
+}
 
 // ConnectTo is Connect for a runtime at another address.
 func ConnectTo(ctx context.Context, socket string, wait time.Duration) (*CRI, error) {

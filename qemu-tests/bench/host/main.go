@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"crisp.dev/qemu-tests/bench/sample"
+	"crisp.dev/qemu-tests/host"
 )
 
 type options struct {
@@ -120,7 +121,7 @@ func (o *options) machine(state, name, limit string) *exec.Cmd {
 	args := []string{"--runtime", "none", "--registry", filepath.Join(o.root, "build/appliance/bench.img"),
 		"--state", state, "--name", "bench", "--timeout", limit, "--append", "crisp.bench=" + name}
 	args = append(args, strings.Fields(o.extra)...)
-	return exec.Command(filepath.Join(o.root, "qemu-tests/run.sh"), append(args, "bench")...)
+	return host.Machine(o.root, append(args, "bench")...)
 }
 
 // collect runs a program that tells samples; what else it says goes on to our output.

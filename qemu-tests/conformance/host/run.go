@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"crisp.dev/qemu-tests/conformance"
+	"crisp.dev/qemu-tests/host"
 )
 
 // How often a spec may be running when a machine ends before it counts as failed.
@@ -35,11 +35,7 @@ func machine(o *options, specs []string, end time.Time, results *results, progre
 		"--timeout", strconv.Itoa(seconds),
 		"--append", fmt.Sprintf("crisp.procs=%d crisp.seconds=%d", o.procs, max(seconds-farewell, seconds/2))}
 	args = append(append(args, strings.Fields(o.extra)...), "conformance")
-	run := strings.Fields(os.Getenv("CRISP_MACHINE"))
-	if len(run) == 0 {
-		run = []string{filepath.Join(o.root, "qemu-tests/run.sh")}
-	}
-	cmd := exec.Command(run[0], append(run[1:], args...)...)
+	cmd := host.Machine(o.root, args...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

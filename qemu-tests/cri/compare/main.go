@@ -11,11 +11,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"crisp.dev/qemu-tests/host"
 )
 
 var runtimes = []string{"crisp", "containerd"}
@@ -86,11 +87,7 @@ func machine(o *options, runtime string, known results) error {
 	if text := o.pattern.String(); text != "" {
 		args = append(args, "--append", "crisp.cases="+text)
 	}
-	run := strings.Fields(os.Getenv("CRISP_MACHINE"))
-	if len(run) == 0 {
-		run = []string{filepath.Join(o.root, "qemu-tests/run.sh")}
-	}
-	cmd := exec.Command(run[0], append(run[1:], append(args, "critests")...)...)
+	cmd := host.Machine(o.root, append(args, "critests")...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"crisp.dev/qemu-tests/host"
 	"crisp.dev/qemu-tests/powercut"
 	"crisp.dev/qemu-tests/survival"
 )
@@ -77,7 +78,7 @@ func start(o *options, file *os.File, plan survival.Plan, truth *survival.Truth,
 	args := []string{"--state", "nbd+unix:///?socket=" + socket, "--pidfile", m.pidfile, "--over", m.over, "--name", "survival",
 		"--memory", strconv.Itoa(o.memory), "--timeout", strconv.Itoa(int(bootLimit.Seconds()))}
 	args = append(append(args, strings.Fields(o.machine)...), "survival")
-	m.cmd = exec.Command(filepath.Join(o.root, "qemu-tests/run.sh"), args...)
+	m.cmd = host.Machine(o.root, args...)
 	m.cmd.Stderr = &m.stderr
 	out, err := m.cmd.StdoutPipe()
 	if err != nil {
