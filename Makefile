@@ -3,6 +3,7 @@
 #   make                the product            make check         all native tests
 #   make check-ROOM     one room's tests       make fuzz          every fuzz target, FUZZ_SECONDS each
 #   make layers format lint                    make SANITIZE=thread check-ROOM
+#   make other          the product again as another version: what an update brings (build/other/crisp)
 #
 # Another architecture: make ARCH=aarch64 CROSS=aarch64-linux-gnu-
 
@@ -66,7 +67,7 @@ CC_FUZ := clang
 CFLAGS_FUZ := -std=gnu17 $(DEFINES) -Isrc -I$(GEN) -Ibuild/vendor -isystem $(VENN)/include -O1 -g -MMD -MP \
 	-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 
-.PHONY: all check fuzz vendor vendor-native layers format lint clean size
+.PHONY: all other check fuzz vendor vendor-native layers format lint clean size
 all: $(OUT)/crisp
 
 # ---- third-party parts ------------------------------------------------------------------------
@@ -114,6 +115,15 @@ $(OUT)/obj/gen/api.pb-c.o: $(GEN)/cri/api.pb-c.c | $(CC_OUT)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC_OUT) -std=gnu17 -Os -ffunction-sections -fdata-sections -I$(GEN) -c -o $@ $<
+
+# Only what says the version is compiled again.
+OTHER := build/other
+OTHER_OBJECTS = $(patsubst src/%.c,$(OTHER)/obj/%.o,$(shell grep -l CRISP_VERSION $(SOURCES)))
+other: $(OTHER)/crisp.of
+$(OTHER)/crisp.of: $(OUT)/crisp
+	$(Q)rm -rf $(OTHER) && mkdir -p $(OTHER) && cp -a $(OUT)/obj $(OTHER)/ && rm -f $(OTHER_OBJECTS)
+	$(Q)$(MAKE) --no-print-directory OUT=$(OTHER) VERSION=$(VERSION)+other $(OTHER)/crisp
+	$(Q)sha256sum $< >$@
 
 size: $(OUT)/crisp
 	@stat -c '%s bytes %n' $<

@@ -174,6 +174,7 @@ image_parts()
 
 image_root()
 {
+	step "crisp as another version, for tests of updates" make --no-print-directory -j2 other
 	step "root file system with its dm-verity tree" image/root.sh
 	echo "    kernel $(cat build/appliance/kernel.version), root $(du -h build/appliance/root.img | cut -f1)"
 }
@@ -293,7 +294,7 @@ verb_fuzz()
 
 verb_clean()
 {
-	rm -rf build/x86_64 build/native build/fuzz build/log build/appliance
+	rm -rf build/x86_64 build/other build/native build/fuzz build/log build/appliance
 }
 
 # ---- test ----------------------------------------------------------------------------------------

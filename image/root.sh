@@ -14,6 +14,7 @@
 
 tree=$out/root.dir
 product=$root/build/$arch/crisp
+other=$root/build/other/crisp
 go_bin=$root/build/go/bin
 vendor_bin=$root/build/vendor/$arch/bin
 # shellcheck disable=SC2034 # for oci.sh
@@ -84,6 +85,7 @@ programs_install()
 	else
 		echo "root.sh: there is no $product: an image without it" >&2
 	fi
+	[ ! -x "$other" ] || install -m 755 "$other" "$tree/usr/libexec/crisp-tests/crisp-other"
 }
 
 secrets_install()
@@ -130,7 +132,7 @@ erofs_make()
 
 main()
 {
-	local inputs=("$root/image" "$root/board/$board" "$out/init" "$out/kernel.version" "$product" "$go_bin"
+	local inputs=("$root/image" "$root/board/$board" "$out/init" "$out/kernel.version" "$product" "$other" "$go_bin"
 		"$vendor_bin/toybox" "$vendor_bin/dash" "$payload" "$out/pki" "$out/sysroot.packages" "$out/sysroot-containerd.packages")
 	sysroot_make
 	"$root/image/pki.sh"

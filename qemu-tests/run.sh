@@ -98,6 +98,7 @@ initrd_make()
 	if [ -n "$dev" ]; then
 		cp "$root/build/$arch/crisp" "$tree/usr/bin/"
 		cp "$root"/build/go/bin/{scenario,critests} "$out/payload" "$tree/usr/libexec/crisp-tests/"
+		[ ! -e "$root/build/other/crisp" ] || cp "$root/build/other/crisp" "$tree/usr/libexec/crisp-tests/crisp-other"
 		[ ! -e "$root/build/go/bin/selinux.policy" ] ||
 			cp "$root/build/go/bin/selinux.policy" "$tree/usr/libexec/crisp-tests/"
 	fi

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,9 +36,16 @@ func References() []string {
 // units are pulled and removed by one worker each. References of one image are one unit: who removes one removes them all.
 var units = [][]string{
 	{node.Registry + "/debian:1", node.Registry + "/debian:zstd"},
-	{node.Registry + "/config:1"},
+	{ImportedFrom, Imported},
 	{node.Registry + "/multi:1"},
 }
+
+// Imported is a name that no registry has: its image comes from Layout, where it is that of ImportedFrom.
+const (
+	Imported     = node.Registry + "/imported:1"
+	ImportedFrom = node.Registry + "/config:1"
+	Layout       = "/etc/survival/layout"
+)
 
 var auth = &runtimeapi.AuthConfig{Username: node.User, Password: node.Password}
 
@@ -56,7 +64,15 @@ func trouble(err error, format string, args ...any) bool {
 	return err != nil
 }
 
+// pull a reference, or import it.
 func pull(ctx context.Context, cri *node.CRI, reference string) error {
+	if reference == Imported {
+		if out, err := exec.CommandContext(ctx, "/usr/bin/crisp", "import", Imported+"="+Layout).CombinedOutput(); err != nil {
+			return fmt.Errorf("crisp import: %w: %s", err, out)
+		}
+		say(WordImported, "%s", reference)
+		return nil
+	}
 	_, err := cri.Images.PullImage(ctx, &runtimeapi.ImageSpec{Image: reference}, auth, nil)
 	if err == nil {
 		say(WordPulled, "%s", reference)
@@ -69,27 +85,30 @@ func (l *load) images(ctx context.Context, rng *rand.Rand, mine [][]string) {
 	for {
 		unit := mine[rng.IntN(len(mine))]
 		reference := unit[rng.IntN(len(unit))]
-		reply, err := l.cri.Images.ImageStatus(ctx, &runtimeapi.ImageSpec{Image: unit[0]}, false)
-		if trouble(err, "ImageStatus") {
-			return
+		id, err := l.imageOf(ctx, unit)
+		switch {
+		case err != nil:
+		case id == "":
+			err = pull(ctx, l.cri, reference)
+		default:
+			say(WordDropping, "%s", strings.Join(unit, " "))
+			err = l.cri.Images.RemoveImage(ctx, &runtimeapi.ImageSpec{Image: id})
 		}
-		there := reply.Image
-		for _, other := range unit[1:] {
-			if reply, err := l.cri.Images.ImageStatus(ctx, &runtimeapi.ImageSpec{Image: other}, false); err == nil && there == nil {
-				there = reply.Image
-			}
-		}
-		if there == nil {
-			if trouble(pull(ctx, l.cri, reference), "pull %s", reference) {
-				return
-			}
-			continue
-		}
-		say(WordDropping, "%s", strings.Join(unit, " "))
-		if trouble(l.cri.Images.RemoveImage(ctx, &runtimeapi.ImageSpec{Image: there.Id}), "RemoveImage") {
+		if trouble(err, "%s", reference) {
 			return
 		}
 	}
+}
+
+// imageOf is the ID of what a unit's references name; "" if none is there.
+func (l *load) imageOf(ctx context.Context, unit []string) (string, error) {
+	for _, reference := range unit {
+		reply, err := l.cri.Images.ImageStatus(ctx, &runtimeapi.ImageSpec{Image: reference}, false)
+		if err != nil || reply.Image != nil {
+			return reply.GetImage().GetId(), err
+		}
+	}
+	return "", nil
 }
 
 func (l *load) podConfig(network bool) *runtimeapi.PodSandboxConfig {

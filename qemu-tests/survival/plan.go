@@ -39,6 +39,7 @@ const (
 	WordChecked  = "checked"  // all is well after the cut, TEXT
 	WordLoad     = "load"     // it begins
 	WordPulled   = "pulled"   // REFERENCE
+	WordImported = "imported" // REFERENCE, by crisp import
 	WordDropping = "dropping" // REFERENCE...: from now on they may be gone
 	WordEnded    = "ended"    // ID CODE
 	WordRemoving = "removing" // ID: from now on it may be gone

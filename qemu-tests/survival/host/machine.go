@@ -26,6 +26,9 @@ const (
 
 func (o *options) disk() string { return filepath.Join(o.dir, "disk.img") }
 
+// over is the tree that is laid over the machine's root.
+func (o *options) over() string { return filepath.Join(o.dir, "over") }
+
 // medium is the file that survives.
 func medium(o *options) (*os.File, error) {
 	f, err := os.OpenFile(o.disk(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
@@ -53,7 +56,7 @@ type machine struct {
 }
 
 func start(o *options, file *os.File, plan survival.Plan, truth *survival.Truth, facts *survival.Facts) (*machine, error) {
-	m := &machine{facts: facts, heard: make(chan string, 1024), pidfile: filepath.Join(o.dir, "qemu.pid"), over: filepath.Join(o.dir, "over")}
+	m := &machine{facts: facts, heard: make(chan string, 1024), pidfile: filepath.Join(o.dir, "qemu.pid"), over: o.over()}
 	var err error
 	if m.disk, err = powercut.NewDisk(file, diskSize); err != nil {
 		return nil, err
@@ -120,7 +123,7 @@ func (m *machine) hear(line string) {
 		return
 	}
 	switch word {
-	case survival.WordPulled:
+	case survival.WordPulled, survival.WordImported:
 		m.facts.Images[rest] = true
 		m.seen++
 	case survival.WordEnded:

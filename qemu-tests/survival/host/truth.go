@@ -67,11 +67,44 @@ func registryTruth(o *options) (*survival.Truth, error) {
 	}
 	truth := &survival.Truth{Images: map[string]survival.Image{}, Layers: map[string]map[string]survival.Entry{}}
 	for _, reference := range survival.References() {
+		if reference == survival.Imported {
+			continue
+		}
 		if err := registry(dir).image(reference, truth); err != nil {
 			return nil, fmt.Errorf("%s: %w", reference, err)
 		}
 	}
-	return truth, nil
+	image := truth.Images[survival.ImportedFrom]
+	truth.Images[survival.Imported] = image
+	return truth, registry(dir).layout(image, filepath.Join(o.over(), survival.Layout))
+}
+
+// layout writes an image as an OCI image layout.
+func (r registry) layout(image survival.Image, to string) error {
+	if err := os.MkdirAll(filepath.Join(to, "blobs/sha256"), 0o755); err != nil {
+		return err
+	}
+	var size int
+	for _, hex := range append([]string{image.ID, image.Manifest}, image.Layers...) {
+		blob, err := os.ReadFile(r.blob(hex))
+		if err != nil {
+			return err
+		}
+		if hex == image.Manifest {
+			size = len(blob)
+		}
+		if err := os.WriteFile(filepath.Join(to, "blobs/sha256", hex), blob, 0o644); err != nil {
+			return err
+		}
+	}
+	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json",`+
+		`"digest":"sha256:%s","size":%d}]}`, image.Manifest, size)
+	for name, text := range map[string]string{"index.json": index, "oci-layout": `{"imageLayoutVersion":"1.0.0"}`} {
+		if err := os.WriteFile(filepath.Join(to, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const architecture = "amd64"
