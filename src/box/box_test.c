@@ -167,7 +167,7 @@ TEST(errors_of_create_come_from_create)
 		{ { .script = "", .root = "/no/root" }, "root: open_tree /no/root: No such file or directory" },
 		{ { .script = "", .linux_members = ",\"sysctl\":{\"kernel.core_pattern\":\"|x\"}" },
 		  "sysctl kernel.core_pattern: not a sysctl that the kernel keeps for each namespace" },
-		{ { .script = "", .process = ",\"apparmorProfile\":\"nosuch\"" }, "AppArmor profile nosuch: " },
+		{ { .script = "", .process = ",\"apparmorProfile\":\"nosuch\"" }, "AppArmor profile nosuch" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
