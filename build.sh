@@ -150,19 +150,28 @@ verb_build()
 	ls -l build/x86_64/crisp
 }
 
-# The kubelet takes minutes, and other steps wait for the network: it is built beside them.
-kubelet_begin()
+# Kubernetes' programs take minutes, and other steps wait for the network: they are built beside them, the kubelet first.
+go_begin()
 {
-	rm -f "$log/go.code"
-	(code=0; qemu-tests/build.sh >"$log/go.log" 2>&1 || code=$?; echo $code >"$log/go.code") &
+	rm -f "$log"/go-{kubelet,kubeadm,e2e-node}.code
+	(go_part kubelet qemu-tests/build.sh; go_part kubeadm qemu-tests/kubeadm/build.sh
+		go_part e2e-node qemu-tests/e2e-node/build.sh) &
 }
 
-kubelet_end()
+go_part()
 {
-	while [ ! -e "$log/go.code" ]; do
+	local name=$1 code=0
+	shift
+	"$@" >"$log/go-$name.log" 2>&1 || code=$?
+	echo $code >"$log/go-$name.code"
+}
+
+go_end()
+{
+	while [ ! -e "$log/go-$1.code" ]; do
 		sleep 1
 	done
-	[ "$(cat "$log/go.code")" = 0 ] || { tail -n 20 "$log/go.log" >&2; return 1; }
+	[ "$(cat "$log/go-$1.code")" = 0 ] || { tail -n 20 "$log/go-$1.log" >&2; return 1; }
 }
 
 image_parts()
@@ -341,7 +350,7 @@ check()
 verb_test()
 {
 	verb_deps
-	kubelet_begin
+	go_begin
 	step "third-party parts for crisp" vendor/make.sh x86_64
 	step "third-party parts for native tests" vendor/make.sh native
 	step "crisp" make --no-print-directory -j2
@@ -350,7 +359,7 @@ verb_test()
 	suite "unit tests" make --no-print-directory -j2 check
 	suite "fuzz targets" make --no-print-directory -j2 fuzz "FUZZ_SECONDS=$fuzz_in_test"
 	image_parts
-	step "kubelet, CNI plugins and test programs" kubelet_end
+	step "kubelet, CNI plugins and test programs" go_end kubelet
 	image_root
 	# one boot for both: the suite (qemu-tests/cri/cases/short.txt) first, the kubelet is started after it
 	suite "the appliance: CRI tests, demo" qemu-tests/run.sh --timeout 3300 --name test --append crisp.short=yes critests,demo

@@ -116,13 +116,14 @@ initrd_make()
 
 machine_start()
 {
-	local work=$1 words accel initrd
+	local work=$1 words accel initrd cache=writeback
 	shift
 	words="$(cat "$out/cmdline") crisp.runtime=$runtime loglevel=4 $append"
 	[ -z "$scenario" ] || words+=" crisp.scenario=$scenario"
 	[ -z "$interactive" ] || words+=" crisp.interactive=yes"
 	[ -z "$systemd" ] || words+=" crisp.init=/usr/lib/systemd/systemd"
-	[ -n "$state" ] || state=$work/state
+	# what is thrown away need not reach the host's disk
+	[ -n "$state" ] || { state=$work/state; cache=unsafe; }
 	[[ $state == nbd* ]] || [ -e "$state" ] || truncate -s "$state_size" "$state"
 	accel=$(accelerator)
 	initrd=$(initrd_make "$work")
@@ -137,7 +138,7 @@ machine_start()
 		-kernel "$out/vmlinuz" -initrd "$initrd" -append "$words" \
 		-drive "if=none,id=root,format=raw,readonly=on,file=$out/root.img" \
 		-device virtio-blk-pci,drive=root,serial=crisp-root \
-		-drive "if=none,id=state,format=raw,discard=unmap,file=$state" \
+		-drive "if=none,id=state,format=raw,discard=unmap,cache=$cache,file=$state" \
 		-device virtio-blk-pci,drive=state,serial=crisp-state \
 		-drive "if=none,id=registry,format=raw,readonly=on,file=$registry" \
 		-device virtio-blk-pci,drive=registry,serial=crisp-registry \

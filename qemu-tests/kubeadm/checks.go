@@ -27,7 +27,7 @@ var checks = []check{
 	{name: "kubectl debug: an ephemeral container sees its target's processes", run: debug},
 	{name: "a CSI driver: volumes with a file system and as a device outlive their pod", run: csiVolumes},
 	{name: "metrics-server: kubectl top pod and node show what is used", run: top},
-	{name: "a CronJob", run: cronJob, begin: cronJobBegin},
+	{name: "a CronJob", run: cronJob},
 	{name: "all images came from the baked store: nothing was pulled", run: nothingPulled},
 	// the last: it pulls, and has the kubelet started anew
 	{name: "a full disk: DiskPressure, unused images collected, the pod evicted, all well again", run: eviction},

@@ -34,7 +34,7 @@ func configuration(ctx context.Context, c *cluster) error {
 	if err := c.applied(ctx, "configuration.yaml", "configured"); err != nil {
 		return err
 	}
-	return prints(ctx, "configured", "echo $COLOUR $WORD $WHO; cat /settings/colour; echo; cat /one.conf /password/word; echo; "+
+	return prints(ctx, "configured", "echo $COLOUR $WORD $WHO; cat /settings/colour; echo; cat /one.conf; echo; cat /password/word; echo; "+
 		"toybox stat -L -c %a /password/word /settings/colour; touch /password/new 2>/dev/null || echo read-only",
 		"green only-a-test configured green listen = 8080 only-a-test 400 644 read-only")
 }

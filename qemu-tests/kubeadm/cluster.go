@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sort"
 	"strings"
 	"time"
 
@@ -176,6 +177,24 @@ func look(ctx context.Context) {
 		total += pss
 	}
 	fmt.Printf("%-28s %8s %8d\n", fmt.Sprintf("%d monitors", len(helpers)), "", total)
+	busiest(12)
+}
+
+// busiest prints who has had most of the processors.
+func busiest(count int) {
+	type entry struct {
+		name string
+		time time.Duration
+	}
+	var all []entry
+	for _, p := range node.Processes() {
+		all = append(all, entry{p.Comm, node.ProcessorTime(p.PID)})
+	}
+	sort.Slice(all, func(i, k int) bool { return all[i].time > all[k].time })
+	fmt.Printf("\nprocessor time of %.0f s\n", node.Uptime().Seconds())
+	for _, e := range all[:min(count, len(all))] {
+		fmt.Printf("%8.1f s  %s\n", e.time.Seconds(), e.name)
+	}
 }
 
 func show(ctx context.Context, args ...string) {

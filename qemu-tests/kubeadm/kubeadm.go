@@ -34,11 +34,10 @@ type cluster struct {
 	cri *node.CRI
 }
 
-// check is one thing that must work. begin, if there is one, is called before all checks: for what takes its time by itself.
+// check is one thing that must work.
 type check struct {
-	name  string
-	run   func(ctx context.Context, c *cluster) error
-	begin func(ctx context.Context, c *cluster) error
+	name string
+	run  func(ctx context.Context, c *cluster) error
 }
 
 // Run is the whole scenario; crisp.cases=REGEXP on the kernel's command line chooses checks.
@@ -51,6 +50,7 @@ func Run(bool) error {
 		fmt.Println("kubeadm: 0 passed, 1 failed, 0 skipped")
 		return err
 	}
+	busiest(12)
 	passed, failed := runChecks(ctx, c)
 	reached("all checks done")
 	look(ctx)
@@ -84,19 +84,9 @@ func runChecks(ctx context.Context, c *cluster) (passed, failed int) {
 		fmt.Printf("FAILED kubeadm: what the checks need: %v\n", err)
 		return 0, len(list)
 	}
-	begun := map[string]error{}
-	for _, k := range list {
-		if k.begin != nil {
-			begun[k.name] = k.begin(ctx, c)
-		}
-	}
 	for _, k := range list {
 		start := time.Now()
-		err := begun[k.name]
-		if err == nil {
-			err = limited(ctx, c, k.run)
-		}
-		if err != nil {
+		if err := limited(ctx, c, k.run); err != nil {
 			failed++
 			fmt.Printf("FAILED kubeadm: %s, %.1f s: %v\n", k.name, time.Since(start).Seconds(), err)
 			continue

@@ -15,7 +15,7 @@ const commandGrace = 5 * time.Second
 
 func program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+adminConf, "TERM=dumb")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+adminConf, "TERM=dumb", "GOGC=400", "GODEBUG=tlsmlkem=0")
 	cmd.WaitDelay = commandGrace
 	return cmd
 }

@@ -243,6 +243,21 @@ func Memory(pid int) (rss, pss int) {
 	return rss, pss
 }
 
+// ProcessorTime is what a process has had of the processors, of those of its children that ended as well.
+func ProcessorTime(pid int) time.Duration {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 15 {
+		return 0
+	}
+	ticks := 0 // utime, stime, cutime, cstime (proc_pid_stat(5)): USER_HZ is 100
+	for _, field := range fields[11:15] {
+		value, _ := strconv.Atoi(field)
+		ticks += value
+	}
+	return time.Duration(ticks) * time.Second / 100
+}
+
 // MemAvailable is the kernel's estimate, in KiB.
 func MemAvailable() int {
 	text, _ := os.ReadFile("/proc/meminfo")

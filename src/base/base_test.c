@@ -119,6 +119,18 @@ TEST(tree_is_made_replaced_and_removed)
 	CHECK(file_name_ok("x.y") && !file_name_ok("..") && !file_name_ok("a/b") && !file_name_ok("a\n"));
 }
 
+TEST(a_file_in_memory_is_read_from_its_start_and_never_changed)
+{
+	_buf_ struct buf b = BUF_INIT;
+	_close_ int fd = -1;
+
+	CHECK_OK(file_in_memory("test", "words", 5, &fd));
+	CHECK(write(fd, "x", 1) < 0 && errno == EPERM);
+	CHECK(ftruncate(fd, 1) < 0 && errno == EPERM);
+	CHECK_OK(file_read_fd(fd, 10, &b));
+	CHECK_STR(buf_text(&b), "words");
+}
+
 TEST(file_replace_at_makes_its_temporary_file_beside_the_name)
 {
 	char dir[] = "/tmp/crisp-base-XXXXXX", before[4096];

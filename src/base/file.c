@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 struct err *file_wait_fd(int fd, short events, int64_t deadline_ns)
@@ -92,6 +93,19 @@ struct err *file_write_fd(int fd, const void *p, size_t n)
 		from += did;
 		n -= (size_t)did;
 	}
+	return NULL;
+}
+
+struct err *file_in_memory(const char *name, const void *p, size_t n, int *ret_fd)
+{
+	_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return err_errno(errno, "%s: file in memory", name);
+	TRY_WRAP(file_write_fd(fd, p, n), "%s: file in memory", name);
+	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_errno(errno, "%s: seal file in memory", name);
+	*ret_fd = TAKE_FD(fd);
 	return NULL;
 }
 

@@ -18,10 +18,14 @@ struct err *file_read_at(int dirfd, const char *name, size_t max, struct buf *re
 /* For /proc, /sys and cgroup files. Follows symbolic links. */
 struct err *file_read_virtual(int dirfd, const char *name, size_t max, struct buf *ret_buf) _must_check_;
 
-/* All of *p*, retrying short writes and EINTR. */
 /* Until the descriptor is ready for *events* (poll(2)); ERR_TIMEOUT when the deadline has passed. */
 struct err *file_wait_fd(int fd, short events, int64_t deadline_ns) _must_check_;
+
+/* All of *p*, retrying short writes and EINTR. */
 struct err *file_write_fd(int fd, const void *p, size_t n) _must_check_;
+
+/* *p* as a file in memory (memfd_create(2)) that nobody can change, to be read from its start; *name* is seen in /proc. */
+struct err *file_in_memory(const char *name, const void *p, size_t n, int *ret_fd) _must_check_;
 
 /* One write(2) to an existing file: for /proc, /sys and cgroup files. */
 struct err *file_write_at(int dirfd, const char *name, const char *text) _must_check_;

@@ -39,21 +39,6 @@ static struct err *write_state(const struct oci_spec *spec, const struct hooks_s
 	return json_write(d, 0, ret);
 }
 
-/* A file in memory, so that a hook that reads nothing blocks nobody. */
-static struct err *make_memfd(const char *name, const struct buf *content, int *ret_fd)
-{
-	_close_ int fd = memfd_create(name, MFD_CLOEXEC);
-
-	if (fd < 0)
-		return err_errno(errno, "memfd");
-	if (content)
-		TRY(file_write_fd(fd, content->data, content->len));
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_errno(errno, "memfd");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
-}
-
 /* Its last words, on one line. */
 static void read_words(int fd, char ret[HOOKS_WORDS_MAX])
 {
@@ -75,8 +60,11 @@ static struct err *run_one(const struct oci_hook *h, const struct buf *state)
 	int status;
 	pid_t pid;
 
-	TRY(make_memfd("state", state, &in));
-	TRY(make_memfd("words", NULL, &out));
+	/* files in memory: a hook that reads nothing, or says much, waits for nobody */
+	TRY(file_in_memory("state", state->data, state->len, &in));
+	out = memfd_create("words", MFD_CLOEXEC);
+	if (out < 0)
+		return err_errno(errno, "words: file in memory");
 	const struct spawn s = {
 		.path = h->path, .argv = h->args[0] ? h->args : by_path, .envp = h->env, .fds = { in, -1, out }, .n_fds = 3,
 	};

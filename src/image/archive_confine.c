@@ -1,6 +1,5 @@
 #include "image/archive_confine.h"
 
-#include "base/log.h"
 #include "image/confine.h"
 #include "image/fetch_protocol.h"
 #include "sys/caps.h"
@@ -8,7 +7,6 @@
 #include "sys/namespace.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -32,11 +30,7 @@ static struct err *confine_files(bool *ret_below)
 	struct err *e = landlock_confine_below(S_ISDIR(st.st_mode) ? FETCH_ARCHIVE : -1);
 
 	*ret_below = !e && S_ISDIR(st.st_mode);
-	if (!err_is(e, ERR_UNIMPLEMENTED))
-		return e;
-	log_info("%s: only its user keeps this process from files", err_text(e));
-	err_free(e);
-	return NULL;
+	return confine_files_told(e);
 }
 
 /* A layout's files may be readable for root alone. The capability to read them is no more than the ruleset lets it be. */
@@ -48,8 +42,7 @@ static struct err *become(uid_t uid, bool keep_reading)
 	TRY(namespace_unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
 	if (keep_reading && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return err_errno(errno, "PR_SET_KEEPCAPS");
-	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
-		return err_errno(errno, "become user %u", uid);
+	TRY(confine_become(uid));
 	return keep_reading ? caps_set(&keep) : NULL;
 }
 
@@ -63,31 +56,6 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(sysinfo), SCMP_SYS(restart_syscall),
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
-
-static int add_rules(scmp_filter_ctx f)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
-		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
-	return failed ? failed : confine_add_memory_rules(f);
-}
-
-static struct err *confine_calls(void)
-{
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
-
-	if (!f)
-		return err_new(ERR_INTERNAL, "seccomp: no filter");
-	int failed = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-
-	if (!failed)
-		failed = add_rules(f);
-	if (!failed)
-		failed = seccomp_load(f);
-	seccomp_release(f);
-	return failed ? err_errno(-failed, "seccomp") : NULL;
-}
 
 struct err *archive_confine(uid_t uid)
 {
@@ -106,5 +74,5 @@ struct err *archive_confine(uid_t uid)
 	TRY(confine_limit(RLIMIT_CORE, 0, "CORE"));
 	TRY(confine_limit(RLIMIT_FSIZE, MIB(8), "FSIZE")); /* of the memfd that a document goes over in */
 	TRY(confine_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
-	return confine_calls();
+	return confine_calls(&(struct confine_calls){ allowed, ARRAY_LEN(allowed), .otherwise = SCMP_ACT_KILL_PROCESS });
 }

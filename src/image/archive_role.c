@@ -5,10 +5,10 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "image/archive_confine.h"
 #include "image/archive_docker.h"
 #include "image/config.h"
+#include "image/confine.h"
 #include "image/fetch_protocol.h"
 #include "image/manifest.h"
 
@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define TELL_INTERVAL NS_PER_S
 
@@ -133,19 +132,6 @@ static struct err *read_document(struct role *r, const char *name, struct buf *r
 	return NULL;
 }
 
-static struct err *document_fd(const struct buf *b, int *ret_fd)
-{
-	_close_ int fd = memfd_create("document", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return err_errno(errno, "memfd");
-	TRY(file_write_fd(fd, buf_text(b), b->len));
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		return err_errno(errno, "memfd");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
-}
-
 struct piping {
 	struct role *r;
 	int pipe;
@@ -206,7 +192,7 @@ static void answer(struct role *r, struct request *q)
 	if (!e && q->manifest)
 		e = read_document(r, q->name, &body);
 	if (!e && q->manifest)
-		e = document_fd(&body, &fd);
+		e = file_in_memory("document", buf_text(&body), body.len, &fd);
 	if (!e && !q->manifest)
 		e = send_blob(r, q);
 	base_close_p(&q->pipe);
@@ -288,16 +274,6 @@ static struct err *listen_to_serve(struct role *r)
 	}
 }
 
-static struct err *parse_uid(int argc, char **argv, uid_t *ret_uid)
-{
-	uint64_t uid;
-
-	if (argc != 3 || strcmp(argv[1], "--uid") != 0 || !str_to_u64(argv[2], UINT32_MAX - 1, &uid))
-		return err_new(ERR_INVALID, "usage: archive --uid UID; started by serve and bake");
-	*ret_uid = (uid_t)uid;
-	return NULL;
-}
-
 static void refuse(struct role *r, struct err *e)
 {
 	log_error("%s", err_text(e));
@@ -314,7 +290,7 @@ int archive_main(int argc, char **argv)
 
 	log_init("archive", log_get_level());
 	list_init(&r.queue);
-	struct err *e = parse_uid(argc, argv, &uid);
+	struct err *e = confine_parse_uid(argc, argv, &uid);
 
 	if (!e)
 		e = err_wrap(archive_confine(uid), "confine archive");

@@ -1,13 +1,11 @@
 #include "image/fetch_confine.h"
 
-#include "base/log.h"
 #include "image/confine.h"
 #include "image/fetch_protocol.h"
 #include "sys/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -20,25 +18,11 @@
 /* Above what the process has when it starts: connections' buffers, certificates, one manifest a thread. */
 #define MEMORY_MAX MIB(128)
 
-static struct err *become(uid_t uid)
-{
-	if (!uid || geteuid() != 0)
-		return NULL;
-	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
-		return err_errno(errno, "become user %u", uid);
-	return NULL;
-}
-
 static struct err *confine_files(void)
 {
 	static const char *const readable[] = { "/etc/resolv.conf", "/etc/hosts", NULL };
-	struct err *e = landlock_confine(readable);
 
-	if (!err_is(e, ERR_UNIMPLEMENTED))
-		return e;
-	log_info("%s: only its user keeps this process from files", err_text(e));
-	err_free(e);
-	return NULL;
+	return confine_files_told(landlock_confine(readable));
 }
 
 /* Allocation, threads, files that are open or that Landlock lets be opened, sockets, time. The last lines are what
@@ -78,16 +62,12 @@ static int add_sockets(scmp_filter_ctx f)
 	return failed;
 }
 
-static int add_rules(scmp_filter_ctx f)
+static int more_rules(void *f)
 {
 	int failed = add_sockets(f);
 
-	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
-		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; i < ARRAY_LEN(deadly) && !failed; i++)
 		failed = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
-	if (!failed)
-		failed = confine_add_memory_rules(f);
 	/* Threads, by the call whose flags can be seen. */
 	if (!failed)
 		failed = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
@@ -97,35 +77,17 @@ static int add_rules(scmp_filter_ctx f)
 	return failed;
 }
 
-static struct err *confine_calls(void)
-{
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-
-	if (!f)
-		return err_new(ERR_INTERNAL, "seccomp: no filter");
-	/* A tree, not a list: it is gone through for each 16 KiB. */
-	int failed = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-
-	if (!failed)
-		failed = add_rules(f);
-
-	if (!failed)
-		failed = seccomp_load(f);
-	seccomp_release(f);
-	return failed ? err_errno(-failed, "seccomp") : NULL;
-}
-
 struct err *fetch_confine(uid_t uid)
 {
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_errno(errno, "signal");
 	TRY(confine_memory(MEMORY_MAX));
-	TRY(become(uid));
+	TRY(confine_become(uid));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_errno(errno, "prctl");
 	TRY(confine_limit(RLIMIT_CORE, 0, "CORE"));
 	TRY(confine_limit(RLIMIT_FSIZE, MIB(8), "FSIZE")); /* of the memfd that a manifest goes over in */
 	TRY(confine_limit(RLIMIT_NOFILE, NOFILE_MAX, "NOFILE"));
 	TRY(confine_files());
-	return confine_calls();
+	return confine_calls(&(struct confine_calls){ allowed, ARRAY_LEN(allowed), .otherwise = SCMP_ACT_ERRNO(EPERM), .more = more_rules });
 }

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "image/confine.h"
 #include "image/fetch_confine.h"
 #include "image/fetch_protocol.h"
 #include "image/registry.h"
@@ -13,8 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #define THREAD_STACK  KIB(256)
 #define TELL_INTERVAL NS_PER_S
@@ -46,26 +45,13 @@ static void job_free(struct job *j)
 
 /* ---- doing ---- */
 
-static struct err *manifest_fd(const struct buf *b, int *ret_fd)
-{
-	_close_ int fd = memfd_create("manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return err_errno(errno, "memfd");
-	TRY(file_write_fd(fd, buf_text(b), b->len));
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		return err_errno(errno, "memfd");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
-}
-
 static struct err *do_manifest(struct role *r, const struct job *j, struct message *reply, int *ret_fd)
 {
 	_buf_ struct buf body = BUF_INIT;
 	_free_ char *type = NULL;
 
 	TRY(registry_manifest(r->registry, j->name, j->deadline_ns, &body, &type));
-	TRY(manifest_fd(&body, ret_fd));
+	TRY(file_in_memory("manifest", buf_text(&body), body.len, ret_fd));
 	message_put_str(reply, FETCH_TAG_TYPE, type);
 	message_add_fd(reply, *ret_fd);
 	return NULL;
@@ -246,16 +232,6 @@ static struct err *listen_to_serve(struct role *r)
 	}
 }
 
-static struct err *parse_uid(int argc, char **argv, uid_t *ret_uid)
-{
-	uint64_t uid;
-
-	if (argc != 3 || strcmp(argv[1], "--uid") != 0 || !str_to_u64(argv[2], UINT32_MAX - 1, &uid))
-		return err_new(ERR_INVALID, "usage: fetch --uid UID; started by serve");
-	*ret_uid = (uid_t)uid;
-	return NULL;
-}
-
 int fetch_main(int argc, char **argv)
 {
 	/* Workers use it to the end, which is the process's. */
@@ -264,7 +240,7 @@ int fetch_main(int argc, char **argv)
 
 	log_init("fetch", log_get_level());
 	list_init(&r.queue);
-	struct err *e = parse_uid(argc, argv, &uid);
+	struct err *e = confine_parse_uid(argc, argv, &uid);
 
 	if (!e)
 		e = err_wrap(fetch_confine(uid), "confine fetch");

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Where distributions keep the bundle; the first that is there (as Go's crypto/x509 looks for it). */
 static const char *const bundles[] = {
@@ -150,19 +149,6 @@ struct err *fetch_settings_gather(const struct reference *r, const struct fetch_
 	return NULL;
 }
 
-static struct err *to_memfd(const char *text, int *ret_fd)
-{
-	_close_ int fd = memfd_create("fetch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return err_errno(errno, "memfd");
-	TRY(file_write_fd(fd, text, strlen(text)));
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		return err_errno(errno, "memfd");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
-}
-
 struct err *fetch_settings_make(const struct reference *r, const struct fetch_options *o, int *ret_fd)
 {
 	_registry_config_ struct registry_config c = { 0 };
@@ -172,5 +158,5 @@ struct err *fetch_settings_make(const struct reference *r, const struct fetch_op
 	TRY(registry_config_encode(&c, &text));
 	if (strlen(text) > REGISTRY_CONFIG_MAX)
 		return err_new(ERR_EXHAUSTED, "settings larger than %u bytes", REGISTRY_CONFIG_MAX);
-	return to_memfd(text, ret_fd);
+	return file_in_memory("fetch", text, strlen(text), ret_fd);
 }

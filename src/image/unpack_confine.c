@@ -5,7 +5,6 @@
 #include "sys/namespace.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -32,15 +31,6 @@ static struct err *set_limits(const struct unpack_confine *c)
 	return confine_limit(RLIMIT_FSIZE, c->image_max, "FSIZE");
 }
 
-/* setresuid(2) from root clears all capabilities; no_new_privs keeps them from coming back. */
-static struct err *become(uid_t uid)
-{
-	TRY(namespace_unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
-	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
-		return err_errno(errno, "become user %u", uid);
-	return NULL;
-}
-
 struct err *unpack_confine_process(const struct unpack_confine *c)
 {
 	/* A write past RLIMIT_FSIZE, or to a reader that has gone, shall be an error. */
@@ -50,7 +40,8 @@ struct err *unpack_confine_process(const struct unpack_confine *c)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_errno(errno, "PR_SET_NO_NEW_PRIVS");
 	if (c->uid && geteuid() == 0)
-		TRY(become(c->uid));
+		TRY(namespace_unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
+	TRY(confine_become(c->uid)); /* no_new_privs keeps its capabilities from coming back */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_errno(errno, "PR_SET_DUMPABLE");
 	return set_limits(c);
@@ -92,27 +83,9 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
-static int add_rules(scmp_filter_ctx filter)
-{
-	int failed = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(allowed) && !failed; i++)
-		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	return failed ? failed : confine_add_memory_rules(filter);
-}
-
 struct err *unpack_confine_calls(void)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-
-	if (!filter)
-		return err_new(ERR_INTERNAL, "seccomp: no filter");
-	int failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-
-	if (!failed)
-		failed = add_rules(filter);
-	if (!failed)
-		failed = seccomp_load(filter);
-	seccomp_release(filter);
-	return failed ? err_errno(-failed, "seccomp") : NULL;
+	return confine_calls(&(struct confine_calls){
+		allowed, ARRAY_LEN(allowed), .otherwise = SCMP_ACT_KILL_PROCESS, .all_threads = true,
+	});
 }

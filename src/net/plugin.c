@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <yyjson.h>
 
@@ -51,21 +50,6 @@ static void make_env(const struct cni *c, const struct cni_call *call, struct st
 	put_env(env, "CNI_ARGS", call->args);
 	put_env(env, "CNI_PATH", buf_text(&dirs));
 	put_env(env, "PATH", str_empty(path) ? DEFAULT_PATH : path);
-}
-
-/* A file rather than a pipe: nothing to feed while the plugin runs, no SIGPIPE if it does not read. */
-static struct err *make_input(const char *text, size_t len, int *ret_fd)
-{
-	_close_ int fd = memfd_create("cni-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return err_errno(errno, "memory file");
-	TRY(file_write_fd(fd, text, len));
-	if (lseek(fd, 0, SEEK_SET) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-		return err_errno(errno, "seal memory file");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
 }
 
 struct output {
@@ -171,7 +155,8 @@ static struct err *run(const struct cni *c, const struct cni_call *call, const c
 	char *argv[] = { (char *)path, NULL };
 	pid_t pid;
 
-	TRY(make_input(call->input, call->input_len, &in));
+	/* rather than a pipe: nothing to feed while the plugin runs, no SIGPIPE if it does not read */
+	TRY(file_in_memory("cni-input", call->input, call->input_len, &in));
 	TRY(make_pipe(&o->out, &out));
 	TRY(make_pipe(&o->err, &err));
 	make_env(c, call, &env);

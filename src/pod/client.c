@@ -8,22 +8,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define EXIT_FILE_MAX 4096
 
-static struct err *make_memfd(const char *name, const void *p, size_t n, int *ret_fd)
+static struct err *in_memory(const char *name, const void *p, size_t n, int *ret_fd)
 {
-	_close_ int fd = memfd_create(name, MFD_CLOEXEC);
-
 	if (n > MONITOR_SPEC_MAX)
 		return err_new(ERR_EXHAUSTED, "%s of %zu bytes: the limit is %u", name, n, MONITOR_SPEC_MAX);
-	if (fd < 0)
-		return err_errno(errno, "memfd");
-	TRY_WRAP(file_write_fd(fd, p, n), "memfd");
-	*ret_fd = TAKE_FD(fd);
-	return NULL;
+	return file_in_memory(name, p, n, ret_fd);
 }
 
 static struct err *open_for(const char *path, int flags, int *ret_fd)
@@ -46,7 +39,7 @@ struct err *pod_container_create(const char *dir, const struct pod_create *c, pi
 	_close_ int spec = -1, log_dir = -1, mounts = -1;
 	struct message m;
 
-	TRY(make_memfd("spec", c->spec, c->spec_len, &spec));
+	TRY(in_memory("spec", c->spec, c->spec_len, &spec));
 	if (c->log_path)
 		TRY_WRAP(open_for(c->log_dir, O_PATH | O_DIRECTORY, &log_dir), "log directory");
 	/* The bundle's mounts are in ours, which need not be the one that the monitor was started in. */
@@ -148,7 +141,7 @@ struct err *pod_exec_start(const char *dir, const struct pod_exec *x, int *ret_c
 	_close_ int process = -1, conn = -1;
 	struct message m;
 
-	TRY(make_memfd("process", x->process, x->process_len, &process));
+	TRY(in_memory("process", x->process, x->process_len, &process));
 	begin(&m, MONITOR_EXEC, x->id);
 	message_add_fd(&m, process);
 	for (size_t i = 0; i < ARRAY_LEN(bits) && !(flags & MONITOR_FLAG_TERMINAL); i++)
