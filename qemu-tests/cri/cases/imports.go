@@ -3,6 +3,7 @@ package cases
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ const ownStore = "baked stores and imports are crisp's own"
 var bakedCases = []suite.Case{
 	{Name: "pod-without-a-registry", Run: bakedPod, CrispOnly: ownStore},
 	{Name: "cannot-be-removed", Run: bakedStays, CrispOnly: ownStore},
+	{Name: "made-from-a-registry", Run: bakedFromRegistry, CrispOnly: ownStore},
 }
 
 // Images from files.
@@ -69,6 +71,50 @@ func bakedStays(t *suite.T) {
 	}
 	_, err := t.Images.RemoveImage(t.Ctx, &runtimeapi.RemoveImageRequest{Image: spec(bakedImage)})
 	t.WantError(err, codes.FailedPrecondition, "part of the OS image")
+}
+
+// What bake makes of a registry's image is, layer for layer, what a pull makes of it.
+func bakedFromRegistry(t *suite.T) {
+	ref, image := serve(t, t.Padding(300<<10))
+	store := t.Dir("baked")
+	bake := func(output, ref string) (string, int) {
+		cmd := exec.CommandContext(t.Ctx, "/usr/bin/crisp", "bake", "--hosts-dir", t.CertsDir, "--output", filepath.Join(store, output), ref)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatalf("crisp bake: %v", err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	out, code := bake("a", ref)
+	suite.Equal(t, "exit code", code, 0)
+	if !strings.Contains(out, image.ID()) {
+		t.Errorf("it does not tell of image %s: %s", image.ID(), out)
+	}
+	_, code = bake("b", ref)
+	suite.Equal(t, "exit code, once more", code, 0)
+	_, err := pull(t, ref)
+	t.Must(err, "PullImage")
+	baked := fileSums(filepath.Join(store, "a"))
+	suite.Equal(t, "the same again", fileSums(filepath.Join(store, "b")), baked)
+	for _, path := range node.Files(filepath.Join(store, "a", "layers")) {
+		pulled := filepath.Join(t.Root, "layers", filepath.Base(path))
+		suite.Equal(t, "layer "+filepath.Base(path), fileSums(path), fileSums(pulled))
+	}
+	out, code = bake("c", cutTag(ref)+":no-such-tag")
+	if code == 0 || !strings.Contains(out, "no-such-tag") {
+		t.Errorf("an image that is not there: exit code %d: %s", code, out)
+	}
+}
+
+// fileSums are of all files below a directory, or of one file.
+func fileSums(dir string) string {
+	var all []string
+	for _, path := range node.Files(dir) {
+		if text, err := os.ReadFile(path); err == nil {
+			all = append(all, strings.TrimPrefix(path, dir)+" "+oci.Digest(text))
+		}
+	}
+	return strings.Join(sorted(all), "\n")
 }
 
 // ---- imports
