@@ -16,6 +16,9 @@ import (
 	"crisp.dev/qemu-tests/node"
 )
 
+// silenceMax: kubeadm that says nothing for so long waits for something that does not come.
+const silenceMax = 4 * time.Minute
+
 // milestones are what kubeadm prints when it has something; each counts once.
 var milestones = []struct{ line, what string }{
 	{"[certs] Using certificateDir folder", "preflight checks passed"},
@@ -79,14 +82,18 @@ func kubeadmInit(ctx context.Context) error {
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
 	go func() { in.CloseWithError(cmd.Run()) }()
-	return follow(out)
+	silent := time.AfterFunc(silenceMax, func() { diagnose(ctx) })
+	defer silent.Stop()
+	return follow(out, silent)
 }
 
-// follow prints what kubeadm says, with the time, and notes what it has reached; its error is how the program ended.
-func follow(out io.Reader) error {
+// follow prints what kubeadm says, with the time, and notes what it has reached; its error is how the program ended. silent goes
+// off if it says nothing for too long.
+func follow(out io.Reader, silent *time.Timer) error {
 	lines, last := bufio.NewReader(out), 0
 	for {
 		line, err := lines.ReadString('\n')
+		silent.Reset(silenceMax)
 		if line != "" {
 			fmt.Printf("[%6.1f s] %s\n", node.Uptime().Seconds(), strings.TrimRight(line, "\n"))
 		}
