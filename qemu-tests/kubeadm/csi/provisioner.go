@@ -16,6 +16,8 @@ type provisioner struct {
 	driver csi.ControllerClient
 }
 
+var _ controller.BlockProvisioner = (*provisioner)(nil)
+
 func provision(ctx context.Context, o *options) error {
 	conn, err := connect(o)
 	if err != nil {
@@ -57,6 +59,9 @@ func (p *provisioner) Provision(ctx context.Context, o controller.ProvisionOptio
 		},
 	}, controller.ProvisioningFinished, nil
 }
+
+// SupportsBlock is what the library asks before it has a volume made without a file system.
+func (p *provisioner) SupportsBlock(context.Context) bool { return true }
 
 func (p *provisioner) Delete(ctx context.Context, volume *corev1.PersistentVolume) error {
 	_, err := p.driver.DeleteVolume(ctx, &csi.DeleteVolumeRequest{VolumeId: volume.Spec.CSI.VolumeHandle})
