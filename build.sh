@@ -23,6 +23,8 @@ root=$PWD
 toolchain=$root/build/go/toolchain
 log=$root/build/log
 fuzz_in_test=4
+# of the checks in qemu-tests/kubeadm; all take a quarter of an hour
+cluster_in_test='^(a-Deployment|its-Service|ConfigMap|in-place|kubectl-exec|kubectl-port|a-CSI)'
 
 die()
 {
@@ -373,6 +375,13 @@ verb_test()
 	step "systemd as PID 1" image/systemd-root.sh
 	suite "the appliance: systemd's cgroup driver" qemu-tests/run.sh --systemd --timeout 1200 --name systemd \
 		--append 'crisp.cases=^(systemd|reload)/|^resources/(memory|cpu$|unified$|oom-[ks]|update)' critests
+	step "kubeadm, etcd, the control plane, CoreDNS" go_end kubeadm
+	step "their images, baked into a verified disk" image/kubeadm.sh
+	suite "the appliance: a cluster made by kubeadm" kubeadm_run --timeout 1500 --append "crisp.cases=$cluster_in_test"
+	step "Kubernetes' node tests" go_end e2e-node
+	step "their images, in a registry" image/conformance.sh
+	step "the program that runs them" conformance_program
+	suite "the appliance: a selection of Kubernetes' node tests" build/go/host/conformance --short --minutes 25
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
