@@ -3,7 +3,7 @@
 # the images that its specs run. It takes the place of registry.img (qemu-tests/run.sh --registry).
 #
 # The images have the names and tags of k8s.io/kubernetes/test/utils/image/manifest.go, in our registry. Their programs are built
-# from that module's sources; what its Dockerfiles take from Alpine, Debian or Docker Hub comes from Debian's packages:
+# from that module's sources; what its Dockerfiles take from Alpine, Debian or Docker Hub comes from Debian's packages, and busybox from vendor/:
 #
 #   e2e-test-images/agnhost           busybox (static), bash, curl, agnhost; the older tag differs in its label only
 #   e2e-test-images/busybox           busybox
@@ -24,6 +24,7 @@
 bin=$root/build/go/e2e-node
 sys=$out/sysroot-conformance
 disk=$out/conformance.disk
+busybox=$vendor_bin/busybox
 
 module_dir()
 {
@@ -46,8 +47,8 @@ tree()
 	mkdir -p "$to"/{etc,tmp,root,dev,proc,sys,home,uploads,var/{log,run,registry},usr/{bin,sbin,lib,lib64,local/bin}}
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$to/"
 	chmod 1777 "$to/tmp"
-	install -m 755 "$sys/usr/bin/busybox" "$to/usr/bin/busybox"
-	for name in $("$sys/usr/bin/busybox" --list); do
+	install -m 755 "$busybox" "$to/usr/bin/busybox"
+	for name in $("$busybox" --list); do
 		ln -s busybox "$to/usr/bin/$name" 2>/dev/null || true
 	done
 	cat >"$to/etc/passwd" <<-USERS
@@ -188,8 +189,9 @@ programs()
 
 main()
 {
-	local inputs=("$0" "$root/image/oci.sh" "$root/image/lib.sh" "$bin/e2e_node.test.stamp" "$sys.packages")
-	apt_unpack "$kernel_suite" "$sys" busybox-static bash curl hostname nginx util-linux
+	local inputs=("$0" "$root/image/oci.sh" "$root/image/lib.sh" "$bin/e2e_node.test.stamp" "$sys.packages" "$busybox")
+	"$root/vendor/make.sh" "$arch" busybox
+	apt_unpack "$kernel_suite" "$sys" bash curl hostname nginx util-linux
 	stamp_is "$out/conformance.img" "${inputs[@]}" && return 0
 	kubernetes=$(module_dir)
 	oci=$out/conformance.oci

@@ -3,6 +3,7 @@
 #
 #   vendor/make.sh native           host compiler and glibc: what the unit tests link
 #   vendor/make.sh x86_64|aarch64   musl, static-pie: what the product links
+#   vendor/make.sh x86_64 PART      that, and a part that only some tests need (busybox)
 #
 # CROSS=prefix- names the cross compiler (default: none if the host is ARCH, else ARCH-linux-gnu-).
 #
@@ -347,11 +348,11 @@ smoke()
 # ---- main ----------------------------------------------------------------------------------
 
 target=${1:-}
-arch=${2:-$target}
+arch=$target
 case $target in
 native) kind=native arch=$(uname -m) ;;
 x86_64 | aarch64) kind=musl ;;
-*) die "usage: vendor/make.sh native|x86_64|aarch64" ;;
+*) die "usage: vendor/make.sh native|x86_64|aarch64 [PART]" ;;
 esac
 host=$(uname -m)
 if [ -n "${CROSS:-}" ] && [ "$kind" = musl ]; then
@@ -382,7 +383,7 @@ mkdir -p "$out"
 exec 9>"$out/lock"
 flock 9
 
-for p in $parts; do
+for p in $parts ${2:-}; do
 	part "$p"
 done
 write_versions
