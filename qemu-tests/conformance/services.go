@@ -59,7 +59,7 @@ func services() ([]*service, error) {
 		var kubelet *service
 		kubelet, err = begin("kubelet", "/usr/bin/kubelet", "--config=/etc/conformance/kubelet.yaml",
 			"--kubeconfig="+kubeconfig, "--hostname-override=node", "--node-ip=192.168.77.10",
-			"--root-dir=/var/lib/kubelet", "--v=2")
+			"--root-dir=/var/lib/kubelet", "--runtime-cgroups=/services/"+node.Runtime(), "--v=2")
 		if err == nil {
 			all = append(all, kubelet)
 			err = wait(all, "node", "/api/v1/nodes/node", isReady)
