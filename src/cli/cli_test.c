@@ -411,7 +411,8 @@ static void *write_and_rotate(void *arg)
 	return NULL;
 }
 
-TEST(logs_follow_through_rotation_until_the_end)
+/* `logs -f` of a container in *state* while *meanwhile* happens to its log, whose path it is given; what it has to print is *want*. */
+static void follow_while(int state, void *(*meanwhile)(void *), const char *want)
 {
 	char path[96];
 	pthread_t t;
@@ -419,14 +420,19 @@ TEST(logs_follow_through_rotation_until_the_end)
 	start();
 	answer_containers();
 	write_file("0.log", log_lines, path);
-	/* Ended already: followed until the log has been silent for a moment. */
-	answer_log(path, 2);
-	pthread_create(&t, NULL, write_and_rotate, path);
+	answer_log(path, state);
+	pthread_create(&t, NULL, meanwhile, path);
 	RUN_OK("logs", "-f", "--tail", "1", "aaaa");
 	pthread_join(t, NULL);
-	CHECK_STR(fake.out, "three\nlate\nrotated\n");
+	CHECK_STR(fake.out, want);
 	unlink(path);
 	stop();
+}
+
+TEST(logs_follow_through_rotation_until_the_end)
+{
+	/* Ended already: followed until the log has been silent for a moment. */
+	follow_while(2, write_and_rotate, "three\nlate\nrotated\n");
 }
 
 /* Away for longer than the log may be silent before somebody asks; when serve is back the container has ended. */
@@ -448,19 +454,7 @@ static void *replace_server(void *path)
 
 TEST(logs_follow_while_serve_is_replaced)
 {
-	char path[96];
-	pthread_t t;
-
-	start();
-	answer_containers();
-	write_file("0.log", log_lines, path);
-	answer_log(path, 1);
-	pthread_create(&t, NULL, replace_server, path);
-	RUN_OK("logs", "-f", "--tail", "1", "aaaa");
-	pthread_join(t, NULL);
-	CHECK_STR(fake.out, "three\nmeanwhile\n");
-	unlink(path);
-	stop();
+	follow_while(1, replace_server, "three\nmeanwhile\n");
 }
 
 TEST(logs_malformed_lines_are_left_out_and_said)
