@@ -12,8 +12,12 @@ import (
 	"sync"
 )
 
-// Sector is what a disk writes whole or not at all.
-const Sector = 512
+// Sector is what a disk is addressed by, and Whole what it writes whole or not at all: today's disks and flash write 4 KiB so, and
+// file systems need it. ext4's superblock, which no journal has, is two sectors: torn between them, nothing mounts it again.
+const (
+	Sector = 512
+	Whole  = 4096
+)
 
 // Medium is where data lie that survive a cut: a file.
 type Medium interface {
@@ -240,7 +244,7 @@ func (l Loss) String() string {
 		l.Kept, l.Torn, l.KeptBytes>>10)
 }
 
-// How many of the writes of more than a sector that reach the medium do so in part.
+// How many of the writes of more than 4 KiB that reach the medium do so in part.
 const tornShare = 0.25
 
 // Cut takes the power away: of what is pending, each write is kept with the chance keep, in an order of chance, so that of two
@@ -274,13 +278,18 @@ func (d *Disk) Cut(rng *rand.Rand, keep float64) (Loss, error) {
 	return loss, nil
 }
 
-// land writes w to the medium, or some sectors of it; returns how many bytes.
+// land writes w to the medium, or some of its aligned parts of Whole bytes; returns how many bytes.
 func (d *Disk) land(w *write, rng *rand.Rand) (int64, error) {
 	first, end := w.sectors()
 	whole := map[int64]bool{}
-	torn := end-first > 1 && rng.Float64() < tornShare
+	const parts = Whole / Sector
+	torn := first/parts != (end-1)/parts && rng.Float64() < tornShare
+	lands := true
 	for n := first; n < end; n++ {
-		if !torn || rng.IntN(2) == 0 {
+		if torn && (n == first || n%parts == 0) {
+			lands = rng.IntN(2) == 0
+		}
+		if lands {
 			whole[n] = true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,9 +66,15 @@ func list(dir string) []string {
 	return all
 }
 
+// ownImages are those of the writable store: what is pinned is part of the OS image.
+func ownImages(ctx context.Context, cri *node.CRI) ([]*runtimeapi.Image, error) {
+	all, err := cri.Images.ListImages(ctx, nil)
+	return slices.DeleteFunc(all, func(i *runtimeapi.Image) bool { return i.Pinned }), err
+}
+
 func (c *checker) checkImages() {
 	c.images = map[string]*runtimeapi.Image{}
-	reply, err := c.cri.Images.ListImages(c.ctx, nil)
+	reply, err := ownImages(c.ctx, c.cri)
 	if c.failed(err, "ListImages") {
 		return
 	}

@@ -107,7 +107,7 @@ func (l *load) end(c *checker) error {
 	if err := l.removeOld(c.ctx, 0); err != nil {
 		return err
 	}
-	images, err := l.cri.Images.ListImages(c.ctx, nil)
+	images, err := ownImages(c.ctx, l.cri)
 	if err != nil {
 		return err
 	}
