@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Sector is what a disk is addressed by, and Whole what it writes whole or not at all: today's disks and flash write 4 KiB so, and
@@ -35,6 +36,9 @@ type write struct {
 
 // Disk is the medium and the cache before it. Safe for several users at once.
 type Disk struct {
+	// FlushTime is how long a client's flush takes: at its end, not before, all is on the medium. To be set before Serve.
+	FlushTime time.Duration
+
 	mu     sync.Mutex
 	medium Medium
 	size   int64

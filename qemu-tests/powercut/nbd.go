@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 )
 
 // The network block device protocol, as far as QEMU needs it to have a disk: fixed newstyle handshake, simple replies.
@@ -201,6 +202,7 @@ func (d *Disk) request(c *client) (bool, error) {
 			_, err = d.WriteAt(payload, int64(at))
 		}
 	case commandFlush:
+		time.Sleep(d.FlushTime)
 		err = d.Flush()
 	default:
 		return true, c.put(uint32(magicReply), uint32(errnoInvalid), cookie)

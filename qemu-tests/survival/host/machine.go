@@ -21,7 +21,8 @@ import (
 
 const (
 	diskSize  = 2 << 30
-	bootLimit = 15 * time.Minute // emulated, on a host that has other things to do
+	flushTime = 25 * time.Millisecond // of a plain SSD or eMMC; the longer, the more instants at which something is not yet on it
+	bootLimit = 15 * time.Minute      // emulated, on a host that has other things to do
 )
 
 func (o *options) disk() string { return filepath.Join(o.dir, "disk.img") }
@@ -61,6 +62,7 @@ func start(o *options, file *os.File, plan survival.Plan, truth *survival.Truth,
 	if m.disk, err = powercut.NewDisk(file, diskSize); err != nil {
 		return nil, err
 	}
+	m.disk.FlushTime = flushTime
 	socket := filepath.Join(o.dir, "disk.sock")
 	_ = os.Remove(socket)
 	_ = os.Remove(m.pidfile)
