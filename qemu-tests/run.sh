@@ -182,10 +182,10 @@ main()
 		machine_start "$work" -serial mon:stdio || code=$?
 	else
 		machine_run "$work" || code=$?
-		# QEMU's emulation on several threads has twice been seen to corrupt a guest's flags: a double fault
-		# in the guest's kernel. A second one is no accident.
-		if [ "$code" = 125 ] && [ -z "$state" ] && grep -q 'PANIC: double fault' "$console"; then
-			echo "run.sh: the emulated kernel died of a double fault; once more in a new machine" >&2
+		# QEMU's emulation on several threads has been seen to corrupt a guest's flags (a double fault), and to run an
+		# instruction while the guest's kernel patches it (an int3 that nobody handles). A second one is no accident.
+		if [ "$code" = 125 ] && [ -z "$state" ] && grep -qE 'PANIC: double fault|Oops: int3' "$console"; then
+			echo "run.sh: the emulated kernel died of its emulation; once more in a new machine" >&2
 			mv "$console" "$console.panic"
 			rm -f "$work/state"
 			code=0

@@ -171,8 +171,8 @@ func (m *machine) troubles() string {
 	return strings.Join(m.problems, "\n     ")
 }
 
-// doubleFault: QEMU's emulation on several threads has been seen to break a guest's kernel so (qemu-tests/run.sh).
-func doubleFault(o *options) bool {
+// diedOfEmulation: QEMU's emulation on several threads has been seen to break a guest's kernel so (qemu-tests/run.sh).
+func diedOfEmulation(o *options) bool {
 	text, _ := os.ReadFile(filepath.Join(o.root, "build/appliance/survival.console"))
-	return bytes.Contains(text, []byte("PANIC: double fault"))
+	return bytes.Contains(text, []byte("PANIC: double fault")) || bytes.Contains(text, []byte("Oops: int3"))
 }

@@ -103,8 +103,8 @@ func cutOnce(o *options, file *os.File, boot int, rng *rand.Rand, truth *surviva
 		}
 		if !m.reached(w) {
 			m.endSoon()
-			if doubleFault(o) {
-				fmt.Println("     the emulated kernel died of a double fault; once more")
+			if diedOfEmulation(o) {
+				fmt.Println("     the emulated kernel died of its emulation; once more")
 				if err := m.disk.Flush(); err != nil {
 					return err
 				}
@@ -192,7 +192,7 @@ func lastBoot(o *options, file *os.File, truth *survival.Truth, facts *survival.
 		if flushed := m.disk.Flush(); flushed != nil {
 			return flushed
 		}
-		if err != nil && m.troubles() == "" && doubleFault(o) {
+		if err != nil && m.troubles() == "" && diedOfEmulation(o) {
 			continue
 		}
 		if err != nil || m.troubles() != "" {
