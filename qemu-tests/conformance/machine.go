@@ -102,7 +102,7 @@ func tell(listener net.Listener) {
 	}
 }
 
-// runAll has the test program run the specs, batch after batch. Their names become one regular expression, which each of its
+// runAll has the test program run the specs, batch after batch; those that were joined by tabs are in one. Their names become one regular expression, which each of its
 // processes tries on each of a thousand names, twice: with all names in it an emulated processor is busy for many minutes.
 func runAll(specs []string) error {
 	seconds, _ := strconv.Atoi(node.CommandLine("crisp.seconds", ""))
@@ -111,7 +111,7 @@ func runAll(specs []string) error {
 		var batch []string
 		// neighbours are of one kind, and take as long as each other
 		for j := i; j < len(specs); j += batches {
-			batch = append(batch, specs[j])
+			batch = append(batch, strings.Split(specs[j], "\t")...)
 		}
 		left := time.Duration(seconds)*time.Second - node.Uptime()
 		if seconds > 0 && left < batchLeast {

@@ -12,7 +12,8 @@ import (
 	"crisp.dev/qemu-tests/conformance"
 )
 
-// specs asks the test program for the names of those that carry the labels.
+// specs asks the test program for the names of those that carry the labels. Those of an ordered container, where one uses what
+// another did, are noted in o.ordered.
 func specs(o *options) ([]string, error) {
 	// it makes files and directories where it stands
 	dir := filepath.Join(o.dir, "list")
@@ -36,10 +37,16 @@ func specs(o *options) ([]string, error) {
 			LeafNodeType            string
 			LeafNodeText            string
 			State                   string
+			// ginkgo's report has no word of whether a container is ordered: its source has
+			ContainerHierarchyLocations []location
 		}
 	}
 	if err := json.Unmarshal(text, &reports); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	modules, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOMODCACHE: %w", err)
 	}
 	var all []string
 	seen := map[string]bool{}
@@ -48,12 +55,70 @@ func specs(o *options) ([]string, error) {
 		if r.LeafNodeType == "It" && r.State == "passed" && !seen[name] {
 			seen[name] = true
 			all = append(all, name)
+			for i, at := range r.ContainerHierarchyLocations {
+				if at.says(modules, "ginkgo.Ordered") {
+					o.ordered.add(strings.Join(r.ContainerHierarchyTexts[:i+1], " "), name)
+					break
+				}
+			}
 		}
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no spec has the labels %s", o.labels())
 	}
 	return all, nil
+}
+
+// location is of a container in the sources: MODULE@VERSION/FILE.
+type location struct {
+	FileName   string
+	LineNumber int
+}
+
+// sources are the lines of files that were read.
+var sources = map[string][]string{}
+
+// says is whether the line has a word.
+func (l location) says(modules []byte, word string) bool {
+	text, ok := sources[l.FileName]
+	if !ok {
+		file, _ := os.ReadFile(filepath.Join(strings.TrimSpace(string(modules)), l.FileName))
+		text = strings.Split(string(file), "\n")
+		sources[l.FileName] = text
+	}
+	return l.LineNumber > 0 && l.LineNumber <= len(text) && strings.Contains(text[l.LineNumber-1], word)
+}
+
+// ordered are the specs of ordered containers, by the container, and the container of each, by its key.
+type ordered struct {
+	specs map[string][]string
+	of    map[string]string
+}
+
+func (c *ordered) add(container, name string) {
+	if c.specs == nil {
+		c.specs, c.of = map[string][]string{}, map[string]string{}
+	}
+	c.specs[container] = append(c.specs[container], name)
+	c.of[key(name)] = container
+}
+
+// together are the specs in groups of those that must run in one batch, one after the other: the whole of an ordered container
+// if any of it is wanted.
+func (c *ordered) together(names []string) [][]string {
+	var groups [][]string
+	done := map[string]bool{}
+	for _, name := range names {
+		container, ok := c.of[key(name)]
+		switch {
+		case !ok:
+			groups = append(groups, []string{name})
+		case !done[container]:
+			done[container] = true
+			groups = append(groups, c.specs[container])
+		}
+	}
+	return groups
 }
 
 // A skip is a line "REGEXP<TAB>REASON" of the file skip: specs that cannot pass in a machine without the internet.

@@ -23,6 +23,7 @@ type options struct {
 	retries                      int
 
 	root, dir string
+	ordered   ordered
 }
 
 func parse() *options {
@@ -106,7 +107,11 @@ func runAll(o *options, chosen []string, results *results) error {
 	if o.minutes > 0 {
 		until = time.Now().Add(time.Duration(o.minutes) * time.Minute)
 	}
-	progress := newProgress(len(results.left(chosen)), o.retries)
+	total := 0
+	for _, group := range o.ordered.together(results.left(chosen)) {
+		total += len(group)
+	}
+	progress := newProgress(total, o.retries)
 	for {
 		left := results.left(chosen)
 		if len(left) == 0 || time.Until(until) < time.Minute {

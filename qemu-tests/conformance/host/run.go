@@ -69,7 +69,10 @@ func overlay(o *options, specs []string) (string, error) {
 	if err := os.CopyFS(over, os.DirFS(filepath.Join(o.root, "qemu-tests/conformance/root"))); err != nil {
 		return "", err
 	}
-	names := strings.Join(specs, "\n") + "\n"
+	names := ""
+	for _, group := range o.ordered.together(specs) {
+		names += strings.Join(group, "\t") + "\n"
+	}
 	if err := os.WriteFile(over+conformance.SpecsFile, []byte(names), 0o644); err != nil {
 		return "", err
 	}
