@@ -3,7 +3,8 @@
 # the images that its specs run. It takes the place of registry.img (qemu-tests/run.sh --registry).
 #
 # The images have the names and tags of k8s.io/kubernetes/test/utils/image/manifest.go, in our registry. Their programs are built
-# from that module's sources; what its Dockerfiles take from Alpine, Debian or Docker Hub comes from Debian's packages, and busybox from vendor/:
+# from that module's sources; what its Dockerfiles take from Alpine, Debian or Docker Hub comes from Debian's packages, and
+# busybox from vendor/:
 #
 #   e2e-test-images/agnhost           busybox (static), bash, curl, agnhost; the older tag differs in its label only
 #   e2e-test-images/busybox           busybox

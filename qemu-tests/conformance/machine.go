@@ -102,8 +102,9 @@ func tell(listener net.Listener) {
 	}
 }
 
-// runAll has the test program run the specs, batch after batch; those that were joined by tabs are in one. Their names become one regular expression, which each of its
-// processes tries on each of a thousand names, twice: with all names in it an emulated processor is busy for many minutes.
+// runAll has the test program run the specs, batch after batch; those that were joined by tabs are in one. Their names become one
+// regular expression, which each of its processes tries on each of a thousand names, twice: with all names in it an emulated
+// processor is busy for many minutes.
 func runAll(specs []string) error {
 	seconds, _ := strconv.Atoi(node.CommandLine("crisp.seconds", ""))
 	batches := (len(specs) + batchMax - 1) / batchMax
@@ -163,9 +164,7 @@ func focus(spec string) string {
 }
 
 func environment() []string {
-	return append(os.Environ(), "KUBE_TEST_REPO_LIST="+images, "HOME="+work,
-		// there is memory, and an emulated processor is slow: no key exchange against the computers of the future
-		"GOGC=400", "GODEBUG=tlsmlkem=0")
+	return append(append(os.Environ(), "KUBE_TEST_REPO_LIST="+images, "HOME="+work), node.QuickGo...)
 }
 
 // whileStarting shows now and then where the services are, until the first spec begins: emulated they take minutes.

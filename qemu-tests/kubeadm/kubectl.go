@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"crisp.dev/qemu-tests/node"
 )
 
 // A command that does not end although its context has is not waited for longer than this.
@@ -15,7 +17,7 @@ const commandGrace = 5 * time.Second
 
 func program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+adminConf, "TERM=dumb", "GOGC=400", "GODEBUG=tlsmlkem=0")
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+adminConf, "TERM=dumb"), node.QuickGo...)
 	cmd.WaitDelay = commandGrace
 	return cmd
 }

@@ -69,6 +69,10 @@ type CRI struct {
 	Images internalapi.ImageManagerService
 }
 
+// QuickGo is in the environment of Go programs that an emulated processor shall run: there is memory, so garbage is collected less
+// often; and no key exchange against the computers of the future.
+var QuickGo = []string{"GOGC=400", "GODEBUG=tlsmlkem=0"}
+
 // Connect waits until the runtime answers.
 func Connect(ctx context.Context, wait time.Duration) (*CRI, error) {
 	return ConnectTo(ctx, Socket, wait)
